@@ -1,0 +1,82 @@
+//! What agent and edge say to each other. In `stead up` these cross a channel, on a host a unix
+//! socket; agent and edge share nothing else.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::release::Protocol;
+use crate::routing::{Address, InstanceId, RoutingTable};
+
+/// Agent → edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeCommand {
+    /// Swap this table in. Answered by `Published` or `Refused`. An instance that is no longer in
+    /// the table gets no new request; `Drained` follows when its last one has ended.
+    Publish(RoutingTable),
+    /// Send one GET to an instance that is in no table yet. Answered by `Probed`.
+    Probe(Probe),
+}
+
+/// One readiness probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Comes back in the answer.
+    pub id: u64,
+    /// Where to.
+    pub address: Address,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Path and query.
+    pub path: String,
+    /// Host header.
+    pub host: String,
+    /// For connecting and answering together.
+    pub timeout: Duration,
+}
+
+/// Edge → agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeEvent {
+    /// Every new request uses this generation from now on.
+    Published {
+        /// Of the table.
+        generation: u64,
+    },
+    /// The table is not valid; the one before still serves.
+    Refused {
+        /// Of the table.
+        generation: u64,
+        /// For a person.
+        why: String,
+    },
+    /// A probe's result.
+    Probed {
+        /// Of the probe.
+        id: u64,
+        /// The status code, or why there was none.
+        outcome: Result<u16, String>,
+    },
+    /// An instance that left the table has no request any more.
+    Drained {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// A request took longer than its upstream's timeout; the visitor got 504. The thread that
+    /// serves it is lost: replace the instance.
+    RequestTimedOut {
+        /// Which.
+        instance: InstanceId,
+        /// The request line's method and path, for the log.
+        request: String,
+    },
+    /// An instance could not be reached, closed its connection mid-answer or answered nonsense.
+    InstanceFailed {
+        /// Which.
+        instance: InstanceId,
+        /// For a person.
+        why: String,
+    },
+}

@@ -1,0 +1,104 @@
+//! The routing table: everything the edge knows. It is replaced as a whole, never edited.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::release::Protocol;
+
+/// A whole table; the edge swaps it in atomically.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoutingTable {
+    /// Counts up with each published table.
+    pub generation: u64,
+    /// Most specific host first, then longest path, is found by the edge; order here is of no meaning.
+    pub routes: Vec<Route>,
+    /// By name, `<app>.<process>`.
+    pub upstreams: BTreeMap<String, Upstream>,
+}
+
+/// Host names and a path prefix → a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Lower-case names without port, `*.example.com` for one level; empty: every host.
+    pub hosts: Vec<String>,
+    /// Prefix that matches whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    pub path: String,
+    /// What answers.
+    pub target: Target,
+    /// Largest request body, bytes. More is answered 413.
+    pub body_limit: u64,
+}
+
+/// What answers a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The instances of an upstream, by name.
+    Upstream(String),
+    /// Files below a folder; the route's path prefix is taken off first.
+    Folder(Folder),
+    /// 308 to this host, with the request's path and query.
+    Redirect {
+        /// The host to go to.
+        host: String,
+    },
+}
+
+/// A folder of static files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Absolute path. Nothing outside of it is ever served.
+    pub root: PathBuf,
+    /// The upstream that answers when there is no such file; `None`: 404.
+    pub fallback: Option<String>,
+}
+
+/// The set of instances that a route forwards to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// For log lines and error pages.
+    pub app: String,
+    /// For log lines.
+    pub process: String,
+    /// Which release these instances run.
+    pub release: u64,
+    /// What the instances speak.
+    pub protocol: Protocol,
+    /// Ready instances. Empty: requests wait in the queue until its deadline, then 503.
+    pub instances: Vec<Instance>,
+    /// One request may take this long, then 504 and [`crate::messages::EdgeEvent::RequestTimedOut`].
+    pub timeout: Duration,
+    /// How many requests may wait for a free connection.
+    pub queue_limit: u32,
+    /// How long one may wait, then 503 with Retry-After.
+    pub queue_timeout: Duration,
+}
+
+/// One running copy of a process, as the edge sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Unique for the life of the agent; never used twice.
+    pub id: InstanceId,
+    /// Where it listens.
+    pub address: Address,
+    /// How many requests it takes at once.
+    pub capacity: u32,
+}
+
+/// Names an instance; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct InstanceId(pub u64);
+
+/// Where an instance listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address {
+    /// A unix stream socket.
+    Unix(PathBuf),
+    /// Loopback TCP.
+    Tcp(SocketAddr),
+}
