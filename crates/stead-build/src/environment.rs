@@ -140,7 +140,8 @@ pub(crate) fn obtain(
     };
     remove(&environment.root)?;
     let uv = crate::uv::obtain(machine, state, recipe.index, progress)?;
-    install::install(machine, &uv, recipe, &environment, progress)?;
+    let memory = crate::interpreter::memory(state);
+    install::install(machine, &uv, recipe, &environment, &memory, progress)?;
     let marker = environment.root.join(MARKER);
     File::create(&marker)
         .and_then(|file| file.sync_all())

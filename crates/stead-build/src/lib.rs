@@ -3,6 +3,7 @@
 
 mod child;
 mod environment;
+mod failure;
 mod hash;
 mod index;
 mod interpreter;
@@ -11,6 +12,7 @@ mod machine;
 mod prepare;
 mod requirements;
 mod routes;
+mod scan;
 mod uv;
 
 use std::path::{Path, PathBuf};

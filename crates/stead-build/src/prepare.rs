@@ -1,14 +1,15 @@
 //! The whole build of one release, in order.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use stead_model::manifest::{Manifest, Program};
+use stead_model::manifest::{Manifest, Program, Server};
 use stead_model::release::Release;
 
 use crate::environment::{self, Additions, Environment, Recipe};
+use crate::interpreter::Interpreter;
 use crate::machine::Machine;
-use crate::{Error, Progress, Source, index, interpreter, launch, requirements, routes};
+use crate::{Error, Progress, Source, index, interpreter, launch, requirements, routes, scan};
 
 /// Build (or reuse) the environment and resolve `manifest` into a release.
 pub(crate) fn prepare(
@@ -19,30 +20,11 @@ pub(crate) fn prepare(
 ) -> Result<Release, Error> {
     let code = code(manifest, source)?;
     let index = index::resolve(manifest.build.index.as_deref(), machine)?;
-    let dependencies = requirements::read(&manifest.build, &code)?;
-    let environment = match needs_python(manifest) || dependencies.origin.is_some() {
-        false => None,
-        true => {
-            let want = interpreter::wanted::wanted(manifest.build.python.as_deref(), &code)?;
-            let memory = source.state.join("envs/interpreters.json");
-            let interpreter = interpreter::find(machine, &memory, &want)?;
-            let recipe = Recipe {
-                code: &code,
-                dependencies: &dependencies,
-                interpreter: &interpreter,
-                index: &index,
-                exclude_newer: manifest.build.exclude_newer.as_deref(),
-                packages: &manifest.build.packages,
-                additions: Additions::default(),
-            };
-            Some(environment::obtain(
-                machine,
-                &source.state,
-                &recipe,
-                progress,
-            )?)
-        }
-    };
+    let environment =
+        match needs_python(manifest) || requirements::file(&manifest.build, &code)?.is_some() {
+            false => None,
+            true => Some(python(machine, manifest, source, &code, progress)?),
+        };
     let place = launch::Place {
         state: &source.state,
         environment: environment.as_ref(),
@@ -74,6 +56,47 @@ pub(crate) fn prepare(
         routes: routes::resolve(manifest, &code),
         code,
     })
+}
+
+fn python(
+    machine: &Machine,
+    manifest: &Manifest,
+    source: &Source,
+    code: &Path,
+    progress: &dyn Progress,
+) -> Result<Environment, Error> {
+    let index = index::resolve(manifest.build.index.as_deref(), machine)?;
+    let want = interpreter::wanted::wanted(manifest.build.python.as_deref(), code)?;
+    let interpreter = interpreter::find(machine, &interpreter::memory(&source.state), &want)?;
+    let target = requirements::Target {
+        python: interpreter.version,
+        implementation: interpreter.implementation.clone(),
+    };
+    let dependencies = requirements::read(&manifest.build, code, &target)?;
+    let recipe = Recipe {
+        code,
+        dependencies: &dependencies,
+        interpreter: &interpreter,
+        index: &index,
+        exclude_newer: manifest.build.exclude_newer.as_deref(),
+        packages: &manifest.build.packages,
+        additions: additions(manifest, code, &interpreter),
+    };
+    environment::obtain(machine, &source.state, &recipe, progress)
+}
+
+/// What Stead adds for this app, as far as its source says.
+fn additions(manifest: &Manifest, code: &Path, interpreter: &Interpreter) -> Additions {
+    let asgi = manifest.process.values().any(|process| {
+        matches!(process.program, Program::Asgi(_))
+            && matches!(process.server, None | Some(Server::Uvicorn))
+    });
+    let found = scan::imports(code);
+    Additions {
+        uvicorn: asgi,
+        setuptools: found.pkg_resources
+            || found.distutils && interpreter.version >= interpreter::wanted::Version(3, 12, 0),
+    }
 }
 
 /// The directory that the app runs in.
