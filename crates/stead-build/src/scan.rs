@@ -93,7 +93,7 @@ fn walk(directory: &Path, depth: usize, left: &mut usize, found: &mut Imports) {
 
 /// An import counts unless it is tried: `try: import x` has an answer for `x` being away.
 fn look(text: &str, found: &mut Imports) {
-    if !["pkg_resources", "distutils", "sqlite3"]
+    if !["pkg_resources", "distutils", "sqlite"]
         .iter()
         .any(|name| text.contains(name))
     {
