@@ -2,6 +2,7 @@
 //! hosts, never in the path of traffic, and never starts the app itself.
 
 mod child;
+mod detect;
 mod environment;
 mod failure;
 mod hash;
@@ -87,8 +88,8 @@ pub trait Progress {
 }
 
 /// Look at `dir` and say what would be run. Reads files, runs nothing.
-pub fn detect(_dir: &Path) -> Result<Detection, Error> {
-    unimplemented!()
+pub fn detect(dir: &Path) -> Result<Detection, Error> {
+    detect::detect(dir)
 }
 
 /// Say what `prepare` would do, without doing it.
