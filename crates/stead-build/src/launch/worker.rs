@@ -1,0 +1,31 @@
+//! Stead's own WSGI worker: one file, embedded in the binary, written below the state directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::hash::Key;
+
+const WORKER: &str = include_str!("../../worker/stead_worker.py");
+
+/// Where the worker of this Stead is; written when it is not there yet. Named by its content, so
+/// that an instance started by an older Stead keeps the file that it runs.
+pub(super) fn write(state: &Path) -> Result<PathBuf, Error> {
+    let directory = state
+        .join("worker")
+        .join(Key::new("worker").with("file", WORKER).finish());
+    let path = directory.join("stead_worker.py");
+    if std::fs::read(&path).is_ok_and(|found| found == WORKER.as_bytes()) {
+        return Ok(path);
+    }
+    let failed = |error: std::io::Error| {
+        Error::new(
+            "cannot write Stead's worker",
+            vec![format!("`{}`: {error}", directory.display())],
+        )
+    };
+    std::fs::create_dir_all(&directory).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(&directory).map_err(failed)?;
+    std::io::Write::write_all(&mut file, WORKER.as_bytes()).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(path)
+}
