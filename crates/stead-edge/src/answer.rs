@@ -65,7 +65,11 @@ pub(crate) async fn request(
 ) -> Next {
     let begun = Instant::now();
     let keep_alive = head.keep_alive && !shared.draining.load(Ordering::Relaxed);
-    let shape = Shape { is_head: head.is_head(), http11: head.http11, keep_alive };
+    let shape = Shape {
+        is_head: head.is_head(),
+        http11: head.http11,
+        keep_alive,
+    };
     let mut request = Request {
         shared,
         connection,
@@ -90,36 +94,78 @@ pub(crate) fn refusal(
     refusal: Refusal,
 ) -> Next {
     let begun = Instant::now();
-    let mut response = Response::new(Shape { is_head: false, http11: true, keep_alive: false });
-    write_page(visitor, head, &mut response, refusal.status, Reason::General, &forward::new_id(), &[]);
-    shared.record(connection, head, &response, begun.elapsed(), &Times::default(), Some(refusal.why));
+    let mut response = Response::new(Shape {
+        is_head: false,
+        http11: true,
+        keep_alive: false,
+    });
+    write_page(
+        visitor,
+        head,
+        &mut response,
+        refusal.status,
+        Reason::General,
+        &forward::new_id(),
+        &[],
+    );
+    shared.record(
+        connection,
+        head,
+        &response,
+        begun.elapsed(),
+        &Times::default(),
+        Some(refusal.why),
+    );
     Next::Close
 }
 
-fn record(shared: &Arc<Shared>, connection: &Connection, head: &Head, request: &Request<'_>, begun: Instant) {
-    shared.record(connection, head, &request.response, begun.elapsed(), &request.times, None);
+fn record(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    head: &Head,
+    request: &Request<'_>,
+    begun: Instant,
+) {
+    shared.record(
+        connection,
+        head,
+        &request.response,
+        begun.elapsed(),
+        &request.times,
+        None,
+    );
 }
 
 impl Request<'_> {
     async fn route(&mut self) -> Next {
         if self.head.path() == b"*" {
-            return self
-                .simple(b"204 No Content", &[("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]);
+            return self.simple(
+                b"204 No Content",
+                &[("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")],
+            );
         }
         let head = self.head;
-        let Ok(clean) = path::clean(head.path()) else { return self.error(400) };
+        let Ok(clean) = path::clean(head.path()) else {
+            return self.error(400);
+        };
         let table = self.shared.tables.current();
         let Some(entry) = table.router.find(head.host(), &clean.bytes) else {
             let known = table.router.knows_host(head.host());
             return self.error(if known { 404 } else { 421 });
         };
         match &entry.target {
-            Target::Upstream(index) => self.forward(&table.upstreams[*index], entry.body_limit).await,
+            Target::Upstream(index) => {
+                self.forward(&table.upstreams[*index], entry.body_limit)
+                    .await
+            }
             Target::Folder { folder, fallback } => {
                 match self.serve_folder(folder, &clean, entry.prefix_length) {
                     Some(next) => next,
                     None => match fallback {
-                        Some(index) => self.forward(&table.upstreams[*index], entry.body_limit).await,
+                        Some(index) => {
+                            self.forward(&table.upstreams[*index], entry.body_limit)
+                                .await
+                        }
                         None => self.error(404),
                     },
                 }
@@ -139,8 +185,13 @@ impl Request<'_> {
     /// An answer without a body.
     fn simple(&mut self, status: &[u8], headers: &[(&str, &[u8])]) -> Next {
         self.refuse_body();
-        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
-        match self.response.head(&mut self.visitor.output, status, headers, Some(0)) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), *value));
+        match self
+            .response
+            .head(&mut self.visitor.output, status, headers, Some(0))
+        {
             Ok(()) => self.finish(),
             Err(_) => self.error(500),
         }
@@ -164,7 +215,15 @@ impl Request<'_> {
         if matches!(status, 400 | 408 | 413) {
             self.response.close();
         }
-        write_page(self.visitor, self.head, &mut self.response, status, reason, &self.id, extra);
+        write_page(
+            self.visitor,
+            self.head,
+            &mut self.response,
+            status,
+            reason,
+            &self.id,
+            extra,
+        );
         self.finish()
     }
 
@@ -180,7 +239,11 @@ impl Request<'_> {
         if !self.response.end(&mut self.visitor.output) {
             return Next::Cut;
         }
-        if self.response.keeps_alive() { Next::Keep } else { Next::Close }
+        if self.response.keeps_alive() {
+            Next::Keep
+        } else {
+            Next::Close
+        }
     }
 }
 
@@ -197,15 +260,24 @@ fn write_page(
     let page = page::page(status, reason, head.header("accept"), id);
     let headers = [
         ("Content-Type", page.content_type.as_bytes()),
-        ("Content-Security-Policy", page::CONTENT_SECURITY_POLICY.as_bytes()),
+        (
+            "Content-Security-Policy",
+            page::CONTENT_SECURITY_POLICY.as_bytes(),
+        ),
         ("Cache-Control", b"no-store"),
         ("Vary", b"Accept"),
         ("X-Request-ID", id.as_bytes()),
     ];
     let line = format!("{status} {}", reason_phrase(status));
-    let headers = headers.iter().chain(extra).map(|(name, value)| (name.as_bytes(), *value));
+    let headers = headers
+        .iter()
+        .chain(extra)
+        .map(|(name, value)| (name.as_bytes(), *value));
     let length = page.body.len() as u64;
-    if response.head(&mut visitor.output, line.as_bytes(), headers, Some(length)).is_ok() {
+    if response
+        .head(&mut visitor.output, line.as_bytes(), headers, Some(length))
+        .is_ok()
+    {
         response.body(&mut visitor.output, &page.body);
     }
 }

@@ -41,7 +41,10 @@ impl Body {
             BodyLength::Fixed(length) => Remaining::Fixed(length),
             BodyLength::Chunked => Remaining::Chunked(Decoder::default()),
         };
-        Ok(Self { length, allowance: limit })
+        Ok(Self {
+            length,
+            allowance: limit,
+        })
     }
 
     /// Nothing is left to come.
@@ -62,7 +65,10 @@ impl Body {
     ) -> Result<usize, BodyError> {
         match &mut self.length {
             Remaining::Fixed(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len()).min(room);
+                let length = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len())
+                    .min(room);
                 *left -= length as u64;
                 if length > 0 {
                     take(&input[..length]);
@@ -78,8 +84,10 @@ impl Body {
                     match decoder.step(&rest[..rest.len().min(room.max(16 * 1024))])? {
                         Step::Skip(length) => used += length,
                         Step::Data(length) => {
-                            self.allowance =
-                                self.allowance.checked_sub(length as u64).ok_or(BodyError::TooLarge)?;
+                            self.allowance = self
+                                .allowance
+                                .checked_sub(length as u64)
+                                .ok_or(BodyError::TooLarge)?;
                             take(&input[used..used + length]);
                             used += length;
                             room = room.saturating_sub(length);

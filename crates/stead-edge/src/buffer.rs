@@ -48,7 +48,9 @@ impl Buffer {
             return None;
         }
         if self.bytes.is_empty() {
-            self.bytes = POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; SIZE]);
+            self.bytes = POOL
+                .with_borrow_mut(Vec::pop)
+                .unwrap_or_else(|| vec![0; SIZE]);
         }
         if self.end == self.bytes.len() {
             if self.start > 0 {

@@ -53,7 +53,11 @@ impl Decoder {
                     return Ok(Step::More);
                 }
                 let left = left - take as u64;
-                self.0 = if left == 0 { State::DataEnd } else { State::Data(left) };
+                self.0 = if left == 0 {
+                    State::DataEnd
+                } else {
+                    State::Data(left)
+                };
                 Ok(Step::Data(take))
             }
             State::DataEnd => match input {
@@ -65,13 +69,21 @@ impl Decoder {
                 _ => Err(Malformed),
             },
             State::Size => {
-                let Some(line) = line(input, LINE_LIMIT)? else { return Ok(Step::More) };
+                let Some(line) = line(input, LINE_LIMIT)? else {
+                    return Ok(Step::More);
+                };
                 let size = parse_size(line)?;
-                self.0 = if size == 0 { State::Trailer(0) } else { State::Data(size) };
+                self.0 = if size == 0 {
+                    State::Trailer(0)
+                } else {
+                    State::Data(size)
+                };
                 Ok(Step::Skip(line.len() + 2))
             }
             State::Trailer(seen) => {
-                let Some(line) = line(input, TRAILER_LIMIT - seen)? else { return Ok(Step::More) };
+                let Some(line) = line(input, TRAILER_LIMIT - seen)? else {
+                    return Ok(Step::More);
+                };
                 if line.is_empty() {
                     self.0 = State::Done;
                 } else {
@@ -107,7 +119,10 @@ fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, Malformed> {
 /// `1F` or `1f;name=value`. No sign, no prefix, no white space before an extension: all of these are
 /// read differently by different programs.
 fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
-    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let digits = line
+        .iter()
+        .position(|byte| !byte.is_ascii_hexdigit())
+        .unwrap_or(line.len());
     let (size, extension) = line.split_at(digits);
     let visible = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == b'\t';
     if size.is_empty() || size.len() > 15 || !(extension.is_empty() || extension[0] == b';') {
@@ -117,7 +132,12 @@ fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
         return Err(Malformed);
     }
     Ok(size.iter().fold(0, |sum, &digit| {
-        sum * 16 + u64::from(if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 })
+        sum * 16
+            + u64::from(if digit.is_ascii_digit() {
+                digit - b'0'
+            } else {
+                (digit | 0x20) - b'a' + 10
+            })
     }))
 }
 
@@ -138,7 +158,8 @@ mod tests {
     use super::{Decoder, Malformed, Step};
 
     fn decode(mut input: &[u8], piece: usize) -> Result<(Vec<u8>, usize), Malformed> {
-        let (mut decoder, mut out, mut used, mut window) = (Decoder::default(), Vec::new(), 0, piece);
+        let (mut decoder, mut out, mut used, mut window) =
+            (Decoder::default(), Vec::new(), 0, piece);
         loop {
             match decoder.step(&input[..window.min(input.len())])? {
                 Step::Skip(length) => (input, used) = (&input[length..], used + length),
@@ -157,7 +178,10 @@ mod tests {
     fn a_body_is_the_same_in_pieces_of_any_size() {
         let text = b"5\r\nhello\r\n6;name=\"v\"\r\n world\r\n0\r\nX-Sum: 1\r\n\r\nGET";
         for piece in 1..text.len() {
-            assert_eq!(decode(text, piece), Ok((b"hello world".to_vec(), text.len() - 3)));
+            assert_eq!(
+                decode(text, piece),
+                Ok((b"hello world".to_vec(), text.len() - 3))
+            );
         }
     }
 

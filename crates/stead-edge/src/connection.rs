@@ -51,7 +51,11 @@ async fn requests(
     let mut closing = pin!(shared.closing.notified());
     let mut first = true;
     loop {
-        let idle = if first { shared.settings.header_timeout } else { shared.settings.idle_timeout };
+        let idle = if first {
+            shared.settings.header_timeout
+        } else {
+            shared.settings.idle_timeout
+        };
         deadline.set(idle);
         first = false;
         let refusal = match read_head(shared, visitor, head, deadline, closing.as_mut()).await? {
@@ -119,7 +123,10 @@ async fn read_head(
         });
         match filled.await? {
             Some(0) if begun && !visitor.ended => {
-                return Ok(Reading::Refused(Refusal { status: 431, why: "head too long" }));
+                return Ok(Reading::Refused(Refusal {
+                    status: 431,
+                    why: "head too long",
+                }));
             }
             Some(0) => {
                 if !begun && visitor.input.is_empty() {
@@ -129,7 +136,12 @@ async fn read_head(
             Some(_) => {}
             // A visitor who never said anything is not told either.
             None if !begun => return Ok(Reading::Ended),
-            None => return Ok(Reading::Refused(Refusal { status: 408, why: "head took too long" })),
+            None => {
+                return Ok(Reading::Refused(Refusal {
+                    status: 408,
+                    why: "head took too long",
+                }));
+            }
         }
     }
 }
@@ -149,7 +161,9 @@ async fn flush(visitor: &mut Visitor, deadline: &mut Deadline) -> io::Result<()>
                 Poll::Pending => {}
             }
         }
-        deadline.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        deadline
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }
@@ -165,7 +179,8 @@ async fn linger(visitor: &mut Visitor) -> io::Result<()> {
     let drain = async {
         while !visitor.ended && left > 0 {
             visitor.input.consume(visitor.input.data().len());
-            let length = std::future::poll_fn(|context| visitor.poll_fill(context, HEAD_LIMIT)).await?;
+            let length =
+                std::future::poll_fn(|context| visitor.poll_fill(context, HEAD_LIMIT)).await?;
             left = left.saturating_sub(length);
             if length == 0 {
                 break;
@@ -173,5 +188,7 @@ async fn linger(visitor: &mut Visitor) -> io::Result<()> {
         }
         Ok(())
     };
-    tokio::time::timeout(LINGER_TIME, drain).await.unwrap_or(Ok(()))
+    tokio::time::timeout(LINGER_TIME, drain)
+        .await
+        .unwrap_or(Ok(()))
 }

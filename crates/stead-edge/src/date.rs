@@ -12,10 +12,18 @@ const DAY: i64 = 86_400;
 const EARLIEST: i64 = -62_167_219_200;
 const LATEST: i64 = 253_402_300_799;
 const WEEKDAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
-const LONG_WEEKDAYS: [&[u8]; 7] =
-    [b"Sunday", b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday"];
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+const LONG_WEEKDAYS: [&[u8]; 7] = [
+    b"Sunday",
+    b"Monday",
+    b"Tuesday",
+    b"Wednesday",
+    b"Thursday",
+    b"Friday",
+    b"Saturday",
+];
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
 
 /// Seconds since 1970 of an instant, rounded down; also before 1970.
 pub(crate) fn seconds(time: SystemTime) -> i64 {
@@ -74,7 +82,12 @@ fn parse_fixdate(text: &[u8]) -> Option<i64> {
         return None;
     }
     let year = number(&text[12..16])?;
-    instant(year, month(&text[8..11])?, number(&text[5..7])?, &text[16..25])
+    instant(
+        year,
+        month(&text[8..11])?,
+        number(&text[5..7])?,
+        &text[16..25],
+    )
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
@@ -91,7 +104,12 @@ fn parse_rfc850(text: &[u8], comma: usize, now: i64) -> Option<i64> {
     if year > this_year + 50 {
         year -= 100;
     }
-    instant(year, month(&rest[5..8])?, number(&rest[2..4])?, &rest[11..20])
+    instant(
+        year,
+        month(&rest[5..8])?,
+        number(&rest[2..4])?,
+        &rest[11..20],
+    )
 }
 
 /// `Sun Nov  6 08:49:37 1994`
@@ -106,7 +124,12 @@ fn parse_asctime(text: &[u8]) -> Option<i64> {
         b' ' => number(&text[9..10])?,
         _ => number(&text[8..10])?,
     };
-    instant(number(&text[20..24])?, month(&text[4..7])?, day, &text[10..19])
+    instant(
+        number(&text[20..24])?,
+        month(&text[4..7])?,
+        day,
+        &text[10..19],
+    )
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -126,7 +149,11 @@ fn instant(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
     if clock.len() != 9 || clock[0] != b' ' || clock[3] != b':' || clock[6] != b':' {
         return None;
     }
-    let (hour, minute, second) = (number(&clock[1..3])?, number(&clock[4..6])?, number(&clock[7..9])?);
+    let (hour, minute, second) = (
+        number(&clock[1..3])?,
+        number(&clock[4..6])?,
+        number(&clock[7..9])?,
+    );
     if hour > 23 || minute > 59 || second > 60 || day < 1 || day > days_of(year, month) {
         return None;
     }
@@ -148,11 +175,16 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -176,7 +208,10 @@ pub(crate) struct CachedDate {
 impl CachedDate {
     /// Formats the epoch; the first use replaces it.
     pub(crate) fn new() -> CachedDate {
-        CachedDate { second: 0, text: format(0) }
+        CachedDate {
+            second: 0,
+            text: format(0),
+        }
     }
 
     /// The date at `seconds`.

@@ -17,7 +17,10 @@ pub(crate) struct Deadline {
 impl Deadline {
     pub(crate) fn after(duration: Duration) -> Self {
         let at = Instant::now() + duration;
-        Self { at, sleep: Box::pin(sleep_until(at)) }
+        Self {
+            at,
+            sleep: Box::pin(sleep_until(at)),
+        }
     }
 
     /// Move the deadline.

@@ -175,7 +175,10 @@ impl Exchange<'_> {
 
     fn send(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
         while self.state.sent < self.request.len() {
-            match self.stream.poll_send(context, &self.request[self.state.sent..]) {
+            match self
+                .stream
+                .poll_send(context, &self.request[self.state.sent..])
+            {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(length)) => {
                     self.state.sent += length;
@@ -208,8 +211,11 @@ impl Exchange<'_> {
             }
         }
         let (request, coding) = (&mut *self.request, self.coding);
-        let used =
-            self.body.take(self.visitor.input.data(), BODY_PIECE, |bytes| coding.append(request, bytes));
+        let used = self
+            .body
+            .take(self.visitor.input.data(), BODY_PIECE, |bytes| {
+                coding.append(request, bytes)
+            });
         let used = used.map_err(Failure::Body)?;
         if used == 0 && !self.body.is_done() {
             // A framing line that is not whole yet.
@@ -229,7 +235,11 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    fn receive(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<Option<End>, Failure> {
+    fn receive(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: &mut bool,
+    ) -> Result<Option<End>, Failure> {
         while !self.state.complete && self.visitor.output.held() < OUTPUT_LIMIT {
             let limit = match &self.decoder {
                 Decoder::Frames(decoder) => decoder.room(),
@@ -238,7 +248,10 @@ impl Exchange<'_> {
             let Some(room) = self.received.room(limit) else {
                 return Err(Failure::Broken("its answer's head is too long".into()));
             };
-            let length = match self.stream.poll_receive(context, room, &mut self.state.descriptors) {
+            let length = match self
+                .stream
+                .poll_receive(context, room, &mut self.state.descriptors)
+            {
                 Poll::Pending => {
                     self.received.rest();
                     return Ok(None);
@@ -271,19 +284,23 @@ impl Exchange<'_> {
             self.state.body_ended = true;
             self.response.close();
             if self.coding == BodyCoding::Frames {
-                self.request.extend_from_slice(&frames::header(frames::request::ABORT, 0));
+                self.request
+                    .extend_from_slice(&frames::header(frames::request::ABORT, 0));
             } else {
                 self.state.deaf = true;
             }
         }
         self.send(context, progress)?;
         if self.request.is_empty() || self.state.deaf {
-            let whole = self.received.is_empty() && !self.state.deaf && self.state.descriptors.is_empty();
+            let whole =
+                self.received.is_empty() && !self.state.deaf && self.state.descriptors.is_empty();
             let persistent = match &self.decoder {
                 Decoder::Frames(_) => true,
                 Decoder::Http(decoder) => decoder.keeps_alive(),
             };
-            return Ok(Some(End::Complete { reusable: whole && persistent }));
+            return Ok(Some(End::Complete {
+                reusable: whole && persistent,
+            }));
         }
         Ok(None)
     }
@@ -311,7 +328,9 @@ impl Exchange<'_> {
         }
         match error {
             Some(error) => Failure::Broken(format!("its connection failed: {error}")),
-            None => Failure::Broken("it closed the connection before its answer was complete".into()),
+            None => {
+                Failure::Broken("it closed the connection before its answer was complete".into())
+            }
         }
     }
 }

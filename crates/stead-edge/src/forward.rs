@@ -23,15 +23,22 @@ pub(crate) struct Forwarded<'a> {
 impl<'a> Forwarded<'a> {
     pub(crate) fn new(head: &'a Head, connection: &'a Connection, id: &'a RequestId) -> Self {
         let named = head.header("connection").unwrap_or(b"");
-        let plain =
-            |token: &[u8]| token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
+        let plain = |token: &[u8]| {
+            token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close")
+        };
         let named = if tokens(named).all(plain) { b"" } else { named };
         let host = head.host();
         let port = match memchr::memrchr(b':', host) {
             Some(at) if at + 1 < host.len() && !host[at..].contains(&b']') => &host[at + 1..],
             _ => connection.local_port.as_bytes(),
         };
-        Self { connection, host, port, id, named }
+        Self {
+            connection,
+            host,
+            port,
+            id,
+            named,
+        }
     }
 
     /// The headers that the edge sets.
@@ -54,7 +61,13 @@ impl<'a> Forwarded<'a> {
     /// Named by `Connection`, so meant for the edge alone (RFC 9110 section 7.6.1). What the message
     /// needs to be understood cannot be taken away like this.
     fn is_named(&self, name: &[u8]) -> bool {
-        let kept = [&b"host"[..], b"content-length", b"content-type", b"authorization", b"cookie"];
+        let kept = [
+            &b"host"[..],
+            b"content-length",
+            b"content-type",
+            b"authorization",
+            b"cookie",
+        ];
         tokens(self.named).any(|token| token.eq_ignore_ascii_case(name))
             && !kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))
     }
@@ -101,7 +114,10 @@ pub(crate) fn new_id() -> RequestId {
         seed ^ seed >> 31
     };
     let mut id = [0; 32];
-    for (half, value) in id.chunks_exact_mut(16).zip([mix(counter), mix(counter ^ first)]) {
+    for (half, value) in id
+        .chunks_exact_mut(16)
+        .zip([mix(counter), mix(counter ^ first)])
+    {
         for (at, digit) in half.iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(value >> (60 - 4 * at)) as usize & 15];
         }
@@ -143,7 +159,9 @@ pub(crate) fn append_http_head(
     for (name, value) in head.headers() {
         let length = name.len();
         let host = length == 4 && name.eq_ignore_ascii_case(b"host");
-        if !host && !(length == 14 && name.eq_ignore_ascii_case(b"content-length")) && forwarded.passes(name)
+        if !host
+            && !(length == 14 && name.eq_ignore_ascii_case(b"content-length"))
+            && forwarded.passes(name)
         {
             line(name, value);
         }
@@ -166,7 +184,9 @@ pub(crate) fn append_http_head(
             line(b"Content-Length", text.as_bytes());
         }
         Some(BodyFraming::Chunked) => line(b"Transfer-Encoding", b"chunked"),
-        None if matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => line(b"Content-Length", b"0"),
+        None if matches!(head.method(), b"POST" | b"PUT" | b"PATCH") => {
+            line(b"Content-Length", b"0")
+        }
         None => {}
     }
     out.extend_from_slice(b"\r\n\r\n");

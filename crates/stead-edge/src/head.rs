@@ -116,7 +116,8 @@ impl Head {
             Err(httparse::Error::Version) => return Err(refuse(505, "unknown HTTP version")),
             Err(_) => return Err(refuse(400, "malformed head")),
         }
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
+        let (Some(method), Some(target), Some(version)) =
+            (request.method, request.path, request.version)
         else {
             return Err(refuse(400, "malformed request line"));
         };
@@ -129,10 +130,17 @@ impl Head {
         self.method = range(method.as_bytes());
         self.target = range(target.as_bytes());
         for header in request.headers.iter() {
-            if header.value.iter().any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f) {
+            if header
+                .value
+                .iter()
+                .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
+            {
                 return Err(refuse(400, "control character in a header"));
             }
-            self.lines.push(Line { name: range(header.name.as_bytes()), value: range(header.value) });
+            self.lines.push(Line {
+                name: range(header.name.as_bytes()),
+                value: range(header.value),
+            });
         }
         Ok(())
     }
@@ -144,7 +152,10 @@ impl Head {
         if target.len() > TARGET_LIMIT {
             return Err(refuse(414, "target too long"));
         }
-        if target.iter().any(|&byte| !(0x21..=0x7e).contains(&byte) || byte == b'#') {
+        if target
+            .iter()
+            .any(|&byte| !(0x21..=0x7e).contains(&byte) || byte == b'#')
+        {
             return Err(refuse(400, "illegal character in the target"));
         }
         let start = self.target.start;
@@ -161,11 +172,15 @@ impl Head {
             let scheme = [&b"http://"[..], b"https://"]
                 .into_iter()
                 .find(|scheme| {
-                    target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme)
+                    target.len() > scheme.len()
+                        && target[..scheme.len()].eq_ignore_ascii_case(scheme)
                 })
                 .ok_or(refuse(400, "malformed target"))?;
             let rest = &target[scheme.len()..];
-            let end = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|&byte| byte == b'/' || byte == b'?')
+                .unwrap_or(rest.len());
             authority = Some(scheme.len() as u16..(scheme.len() + end) as u16);
             path_start = (scheme.len() + end) as u16;
         }
@@ -266,12 +281,17 @@ impl Head {
 
     /// Every header line in order.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|line| (self.part(&line.name), self.part(&line.value)))
+        self.lines
+            .iter()
+            .map(|line| (self.part(&line.name), self.part(&line.value)))
     }
 
     /// The first header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
-        self.lines.iter().find(|line| self.is(line, name)).map(|line| self.part(&line.value))
+        self.lines
+            .iter()
+            .find(|line| self.is(line, name))
+            .map(|line| self.part(&line.value))
     }
 
     /// HEAD: the answer has no body.
@@ -281,7 +301,10 @@ impl Head {
 
     /// Sending it twice does what sending it once does (RFC 9110 section 9.2.2).
     pub(crate) fn is_idempotent(&self) -> bool {
-        matches!(self.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+        matches!(
+            self.method(),
+            b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+        )
     }
 }
 
@@ -290,7 +313,11 @@ fn as_usize(range: &Range<u16>) -> Range<usize> {
 }
 
 fn too_long(text: &[u8]) -> u16 {
-    if memchr::memchr(b'\n', text).is_none_or(|end| end > TARGET_LIMIT) { 414 } else { 431 }
+    if memchr::memchr(b'\n', text).is_none_or(|end| end > TARGET_LIMIT) {
+        414
+    } else {
+        431
+    }
 }
 
 fn leading_empty_lines(input: &[u8]) -> usize {
@@ -326,8 +353,13 @@ fn end_of_head(text: &[u8]) -> Result<Option<usize>, Refusal> {
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host {
         [b'[', ..] => {
-            let Some(end) = memchr::memchr(b']', host) else { return false };
-            if !host[1..end].iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+            let Some(end) = memchr::memchr(b']', host) else {
+                return false;
+            };
+            if !host[1..end]
+                .iter()
+                .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+            {
                 return false;
             }
             (&b"v6"[..], &host[end + 1..])
@@ -342,10 +374,16 @@ fn is_host(host: &[u8]) -> bool {
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    port_good && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    port_good
+        && name
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 /// The elements of a comma-separated list, without white space; empty ones are left out.
 pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
 }

@@ -139,7 +139,10 @@ pub fn start(
 ) -> io::Result<(Edge, UnboundedReceiver<EdgeEvent>)> {
     let (commands, command_receiver) = tokio::sync::mpsc::unbounded_channel();
     let (events, event_receiver) = tokio::sync::mpsc::unbounded_channel();
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let addresses = listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<io::Result<Vec<_>>>()?;
     let shared = Arc::new(Shared {
         settings,
         tables: Tables::new(events.clone()).map_err(io::Error::other)?,
@@ -152,7 +155,15 @@ pub fn start(
         quiet: Notify::new(),
     });
     let threads = listen::start(&shared, listeners, command_receiver)?;
-    Ok((Edge { commands, addresses, shared, threads }, event_receiver))
+    Ok((
+        Edge {
+            commands,
+            addresses,
+            shared,
+            threads,
+        },
+        event_receiver,
+    ))
 }
 
 impl Edge {
@@ -164,7 +175,11 @@ impl Edge {
         loop {
             let quiet = self.shared.quiet.notified();
             let left = self.shared.connections.load(Ordering::Acquire);
-            if left == 0 || tokio::time::timeout_at(deadline.into(), quiet).await.is_err() {
+            if left == 0
+                || tokio::time::timeout_at(deadline.into(), quiet)
+                    .await
+                    .is_err()
+            {
                 return self.shared.connections.load(Ordering::Acquire);
             }
         }

@@ -35,11 +35,9 @@ pub(crate) fn start(
     for number in 2..=count {
         let (sender, receiver) = unbounded_channel();
         others.push(sender);
-        threads.push(thread(
-            number,
-            shared,
-            move |shared| async move { serve_dealt(shared, receiver).await },
-        )?);
+        threads.push(thread(number, shared, move |shared| async move {
+            serve_dealt(shared, receiver).await
+        })?);
     }
     for listener in &listeners {
         listener.set_nonblocking(true)?;
@@ -48,9 +46,11 @@ pub(crate) fn start(
         let others: Arc<[_]> = others.into();
         for listener in listeners {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    drop(tokio::spawn(accept(Arc::clone(&shared), listener, Arc::clone(&others))))
-                }
+                Ok(listener) => drop(tokio::spawn(accept(
+                    Arc::clone(&shared),
+                    listener,
+                    Arc::clone(&others),
+                ))),
                 Err(error) => tell(&shared, error.to_string()),
             }
         }
@@ -71,19 +71,25 @@ where
     F: FnOnce(Arc<Shared>) -> Work + Send + 'static,
     Work: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
     let shared = Arc::clone(shared);
-    std::thread::Builder::new().name(format!("edge-{number}")).stack_size(STACK).spawn(move || {
-        runtime.block_on(async {
-            let work = work(Arc::clone(&shared));
-            tokio::select! {
-                () = work => {}
-                () = shared.stopped() => {}
-            }
-        });
-        // Whatever is still in flight is cut here.
-        runtime.shutdown_background();
-    })
+    std::thread::Builder::new()
+        .name(format!("edge-{number}"))
+        .stack_size(STACK)
+        .spawn(move || {
+            runtime.block_on(async {
+                let work = work(Arc::clone(&shared));
+                tokio::select! {
+                    () = work => {}
+                    () = shared.stopped() => {}
+                }
+            });
+            // Whatever is still in flight is cut here.
+            runtime.shutdown_background();
+        })
 }
 
 async fn serve_dealt(shared: Arc<Shared>, mut visitors: UnboundedReceiver<Visitor>) {
@@ -169,11 +175,16 @@ async fn accept(
 fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    matches!(
+        code,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 fn tell(shared: &Shared, why: String) {
-    let _ = shared.events.send(EdgeEvent::Refused { generation: 0, why });
+    let _ = shared
+        .events
+        .send(EdgeEvent::Refused { generation: 0, why });
 }
 
 async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>) {

@@ -36,9 +36,15 @@ pub(crate) struct Page {
 pub(crate) fn page(status: u16, reason: Reason, accept: Option<&[u8]>, request_id: &str) -> Page {
     let text = text::of(status, reason);
     if accept.is_some_and(accept::prefers_json) {
-        return Page { content_type: "application/json", body: json(status, &text, request_id) };
+        return Page {
+            content_type: "application/json",
+            body: json(status, &text, request_id),
+        };
     }
-    Page { content_type: "text/html; charset=utf-8", body: html(status, &text, request_id).into_bytes() }
+    Page {
+        content_type: "text/html; charset=utf-8",
+        body: html(status, &text, request_id).into_bytes(),
+    }
 }
 
 const STYLE: &str = ":root{color-scheme:light dark}\
@@ -51,7 +57,11 @@ footer{margin-top:2rem;color:#78716c;font-size:.875rem;overflow-wrap:anywhere}\
 @media(prefers-color-scheme:dark){body{background:#1c1917;color:#f5f5f4}footer{color:#a8a29e}}";
 
 fn html(status: u16, text: &text::Text, request_id: &str) -> String {
-    let text::Text { title, happened, advice } = text;
+    let text::Text {
+        title,
+        happened,
+        advice,
+    } = text;
     let reference = match request_id {
         "" => String::new(),
         id => format!(" · Request {}", escape(id)),
@@ -76,7 +86,9 @@ fn json(status: u16, text: &text::Text, request_id: &str) -> Vec<u8> {
     if let (Some(error), false) = (error.as_object_mut(), request_id.is_empty()) {
         error.insert("request_id".into(), request_id.into());
     }
-    let mut body = serde_json::json!({ "error": error }).to_string().into_bytes();
+    let mut body = serde_json::json!({ "error": error })
+        .to_string()
+        .into_bytes();
     body.push(b'\n');
     body
 }

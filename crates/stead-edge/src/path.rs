@@ -65,20 +65,34 @@ impl Refusal {
 /// Take a target apart: `/path?query`, `http://host/path?query` or `*`. The authority-form of
 /// CONNECT is refused: the edge is no forward proxy.
 pub(crate) fn split(target: &[u8]) -> Result<RequestTarget<'_>, Refusal> {
-    if target.iter().any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
+    if target
+        .iter()
+        .any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'#')
+    {
         return Err(Refusal::Byte);
     }
     if target == b"*" {
-        return Ok(RequestTarget { authority: None, path: target, query: None });
+        return Ok(RequestTarget {
+            authority: None,
+            path: target,
+            query: None,
+        });
     }
     if target.first() == Some(&b'/') {
         let (path, query) = split_query(target);
-        return Ok(RequestTarget { authority: None, path, query });
+        return Ok(RequestTarget {
+            authority: None,
+            path,
+            query,
+        });
     }
     let rest = strip_prefix_ignoring_case(target, b"http://")
         .or_else(|| strip_prefix_ignoring_case(target, b"https://"))
         .ok_or(Refusal::Form)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     // User information is deprecated in http URLs and a way to deceive (RFC 9110 §4.2.4).
     if authority.is_empty() || authority.iter().any(|byte| matches!(byte, b'@' | b'\\')) {
@@ -86,7 +100,11 @@ pub(crate) fn split(target: &[u8]) -> Result<RequestTarget<'_>, Refusal> {
     }
     let (path, query) = split_query(rest);
     let path = if path.is_empty() { b"/" } else { path };
-    Ok(RequestTarget { authority: Some(authority), path, query })
+    Ok(RequestTarget {
+        authority: Some(authority),
+        path,
+        query,
+    })
 }
 
 fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -107,7 +125,10 @@ pub(crate) fn clean(path: &[u8]) -> Result<CleanPath<'_>, Refusal> {
         return Err(Refusal::Form);
     }
     if is_plain(path) {
-        return Ok(CleanPath { bytes: Cow::Borrowed(path), never_a_file: false });
+        return Ok(CleanPath {
+            bytes: Cow::Borrowed(path),
+            never_a_file: false,
+        });
     }
     let mut decoded = Vec::with_capacity(path.len());
     let mut never_a_file = false;
@@ -139,7 +160,10 @@ pub(crate) fn clean(path: &[u8]) -> Result<CleanPath<'_>, Refusal> {
     if decoded.contains(&b'%') && has_dot_segment(&decode_leniently(&decoded)) {
         return Err(Refusal::DotSegment);
     }
-    Ok(CleanPath { bytes: Cow::Owned(decoded), never_a_file })
+    Ok(CleanPath {
+        bytes: Cow::Owned(decoded),
+        never_a_file,
+    })
 }
 
 /// Most paths: nothing to decode, to merge or to refuse.
@@ -193,10 +217,14 @@ fn decode_leniently(text: &[u8]) -> Vec<u8> {
 
 /// Segments end at a slash, at a backslash (Windows servers) and at a semicolon (Java servers).
 fn has_dot_segment(path: &[u8]) -> bool {
-    path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
-        let name = segment.split(|&byte| byte == b';').next().unwrap_or(segment);
-        matches!(name, b"." | b"..")
-    })
+    path.split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| {
+            let name = segment
+                .split(|&byte| byte == b';')
+                .next()
+                .unwrap_or(segment);
+            matches!(name, b"." | b"..")
+        })
 }
 
 /// Encode a decoded path for a `Location` header. Everything that RFC 3986 §3.3 does not allow in a

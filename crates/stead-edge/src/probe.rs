@@ -28,29 +28,43 @@ pub(crate) async fn run(probe: &Probe) -> Result<u16, String> {
 
 async fn ask(probe: &Probe) -> Result<u16, String> {
     let request = encode(probe)?;
-    let stream = Stream::connect(&probe.address).await.map_err(|error| format!("cannot connect: {error}"))?;
+    let stream = Stream::connect(&probe.address)
+        .await
+        .map_err(|error| format!("cannot connect: {error}"))?;
     let mut sent = 0;
     while sent < request.len() {
-        let step = std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
+        let step =
+            std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
         sent += step.map_err(|error| format!("cannot send: {error}"))?;
     }
     let mut decoder = match probe.protocol {
         Protocol::Frames => Decoder::frames(),
         Protocol::Http | Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(false, false)),
     };
-    let mut response = Response::new(Shape { is_head: false, http11: true, keep_alive: false });
-    let (mut received, mut output, mut descriptors) = (Buffer::default(), Output::default(), Vec::new());
+    let mut response = Response::new(Shape {
+        is_head: false,
+        http11: true,
+        keep_alive: false,
+    });
+    let (mut received, mut output, mut descriptors) =
+        (Buffer::default(), Output::default(), Vec::new());
     // The whole answer is awaited: a worker that is cut off in the middle would log it as a failure.
     loop {
         let Some(room) = received.room(ANSWER_LIMIT) else {
             return Err("its answer's head is too long".into());
         };
         let length =
-            std::future::poll_fn(|context| stream.poll_receive(context, room, &mut descriptors)).await;
+            std::future::poll_fn(|context| stream.poll_receive(context, room, &mut descriptors))
+                .await;
         let length = length.map_err(|error| format!("its connection failed: {error}"))?;
         received.filled(length);
-        let complete =
-            decoder.decode_whole(&mut received, &mut descriptors, length == 0, &mut response, &mut output)?;
+        let complete = decoder.decode_whole(
+            &mut received,
+            &mut descriptors,
+            length == 0,
+            &mut response,
+            &mut output,
+        )?;
         let enough = response.has_begun() && (output.held() > ANSWER_LIMIT || length == 0);
         if complete || enough {
             return Ok(response.status);
@@ -70,7 +84,12 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
     let mut head = Head::default();
     match head.parse(text.as_bytes()) {
         Ok(Parsed::Complete(_)) => {}
-        _ => return Err(format!("`{}` with the host `{}` is not a request", probe.path, probe.host)),
+        _ => {
+            return Err(format!(
+                "`{}` with the host `{}` is not a request",
+                probe.path, probe.host
+            ));
+        }
     }
     let connection = Connection {
         remote: "127.0.0.1".into(),
@@ -83,10 +102,15 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
     let forwarded = Forwarded::new(&head, &connection, &id);
     let mut request = Vec::new();
     match probe.protocol {
-        Protocol::Frames => {
-            frames::encode_environ(&mut request, &head, &connection, &forwarded, head.path(), None)
-                .map_err(|_| "the path is too long".to_owned())?
-        }
+        Protocol::Frames => frames::encode_environ(
+            &mut request,
+            &head,
+            &connection,
+            &forwarded,
+            head.path(),
+            None,
+        )
+        .map_err(|_| "the path is too long".to_owned())?,
         Protocol::Http => forward::append_http_head(&mut request, &head, &forwarded, None, false),
         Protocol::Uwsgi => {
             uwsgi::append_request(&mut request, &head, &connection, &forwarded, head.path(), 0)

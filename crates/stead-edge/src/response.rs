@@ -50,7 +50,12 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 
 impl Response {
     pub(crate) fn new(shape: Shape) -> Self {
-        Self { shape, framing: Framing::Unknown, status: 0, length: 0 }
+        Self {
+            shape,
+            framing: Framing::Unknown,
+            status: 0,
+            length: 0,
+        }
     }
 
     /// The head was written.
@@ -151,7 +156,9 @@ impl Response {
         let bytes = match &mut self.framing {
             Framing::Unknown | Framing::Empty => return,
             Framing::Length(left) => {
-                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                let take = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 *left -= take as u64;
                 &bytes[..take]
             }
@@ -226,7 +233,11 @@ fn status_code(status: &[u8]) -> Result<u16, Malformed> {
     let ((a, b), c) = code.ok_or(Malformed("malformed status line"))?;
     let code = a * 100 + b * 10 + c;
     let printable = status.iter().all(|&byte| byte >= 0x20 && byte != 0x7f);
-    if (100..600).contains(&code) && printable { Ok(code) } else { Err(Malformed("malformed status line")) }
+    if (100..600).contains(&code) && printable {
+        Ok(code)
+    } else {
+        Err(Malformed("malformed status line"))
+    }
 }
 
 fn check_header(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
@@ -234,7 +245,10 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     if name.is_empty() || !name.iter().all(token) {
         return Err(Malformed("malformed header name"));
     }
-    if value.iter().any(|&byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
+    if value
+        .iter()
+        .any(|&byte| byte < 0x20 && byte != b'\t' || byte == 0x7f)
+    {
         return Err(Malformed("control character in a header"));
     }
     Ok(())

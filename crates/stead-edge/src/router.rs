@@ -74,7 +74,10 @@ impl Router {
                 prefix_length: path.len(),
             });
             if hosts.is_empty() && !router.any.insert(path, index) {
-                return Err(format!("two routes have the path `{}` for every host", route.path));
+                return Err(format!(
+                    "two routes have the path `{}` for every host",
+                    route.path
+                ));
             }
             for host in &hosts {
                 let paths = match host.strip_prefix("*.") {
@@ -82,11 +85,17 @@ impl Router {
                     None => router.exact.entry(host.as_bytes().into()),
                 };
                 if !paths.or_default().insert(path, index) {
-                    return Err(format!("two routes have the host `{host}` and the path `{}`", route.path));
+                    return Err(format!(
+                        "two routes have the host `{host}` and the path `{}`",
+                        route.path
+                    ));
                 }
             }
         }
-        let lists = router.exact.values_mut().chain(router.wildcards.values_mut());
+        let lists = router
+            .exact
+            .values_mut()
+            .chain(router.wildcards.values_mut());
         lists.for_each(Paths::finish);
         router.any.finish();
         Ok(router)
@@ -150,7 +159,8 @@ impl Paths {
     }
 
     fn finish(&mut self) {
-        self.list.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        self.list
+            .sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         self.list.shrink_to_fit();
         if self.list.len() <= FEW {
             self.by_path = HashMap::new();
@@ -189,7 +199,8 @@ impl Paths {
 
 /// Whether a prefix without a slash at its end covers whole segments of a path.
 fn covers(prefix: &[u8], path: &[u8]) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
 }
 
 #[cfg(test)]

@@ -34,7 +34,10 @@ impl Tables {
     pub(crate) fn new(events: UnboundedSender<EdgeEvent>) -> Result<Self, String> {
         let router = Router::new(&RoutingTable::default())?;
         Ok(Self {
-            current: ArcSwap::from_pointee(Table { router, upstreams: Vec::new() }),
+            current: ArcSwap::from_pointee(Table {
+                router,
+                upstreams: Vec::new(),
+            }),
             by_name: Mutex::default(),
             events,
         })

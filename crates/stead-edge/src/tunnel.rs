@@ -10,7 +10,12 @@ use crate::visitor::Visitor;
 
 /// Pass bytes on until both sides have ended or one fails. `received` starts with the head of the 101.
 pub(crate) async fn run(visitor: &mut Visitor, stream: &Stream, received: Buffer) {
-    let mut tunnel = Tunnel { received, upstream_ended: false, visitor_done: false, upstream_done: false };
+    let mut tunnel = Tunnel {
+        received,
+        upstream_ended: false,
+        visitor_done: false,
+        upstream_done: false,
+    };
     // Either side's failure ends it; nobody is left to tell.
     let _ = std::future::poll_fn(|context| tunnel.poll(context, visitor, stream)).await;
 }
@@ -61,7 +66,9 @@ impl Tunnel {
             }
         }
         while !visitor.input.is_empty() {
-            let Poll::Ready(sent) = stream.poll_send(context, visitor.input.data()) else { return Ok(()) };
+            let Poll::Ready(sent) = stream.poll_send(context, visitor.input.data()) else {
+                return Ok(());
+            };
             visitor.input.consume(sent?);
             *progress = true;
         }
@@ -82,7 +89,9 @@ impl Tunnel {
         progress: &mut bool,
     ) -> io::Result<()> {
         if self.received.is_empty() && !self.upstream_ended {
-            let Some(room) = self.received.room(SIZE) else { return Ok(()) };
+            let Some(room) = self.received.room(SIZE) else {
+                return Ok(());
+            };
             match stream.poll_receive(context, room, &mut Vec::new()) {
                 Poll::Pending => {
                     self.received.rest();
@@ -97,7 +106,9 @@ impl Tunnel {
             }
         }
         while !self.received.is_empty() {
-            let Poll::Ready(sent) = visitor.poll_write(context, self.received.data()) else { return Ok(()) };
+            let Poll::Ready(sent) = visitor.poll_write(context, self.received.data()) else {
+                return Ok(());
+            };
             self.received.consume(sent?);
             *progress = true;
         }

@@ -137,14 +137,22 @@ impl Upstream {
         state.settings = Settings::from(spec);
         let mut before = std::mem::take(&mut state.slots);
         for instance in &spec.instances {
-            let known =
-                before.iter().position(|slot| slot.id == instance.id).map(|at| before.swap_remove(at));
+            let known = before
+                .iter()
+                .position(|slot| slot.id == instance.id)
+                .map(|at| before.swap_remove(at));
             let known = known.or_else(|| {
-                let at = state.leaving.iter().position(|slot| slot.id == instance.id)?;
+                let at = state
+                    .leaving
+                    .iter()
+                    .position(|slot| slot.id == instance.id)?;
                 Some(state.leaving.swap_remove(at))
             });
             state.slots.push(match known {
-                Some(slot) => Slot { capacity: instance.capacity, ..slot },
+                Some(slot) => Slot {
+                    capacity: instance.capacity,
+                    ..slot
+                },
                 None => Slot {
                     id: instance.id,
                     address: Arc::new(instance.address.clone()),
@@ -206,7 +214,10 @@ impl Upstream {
             }
             (receiver, state.settings.queue_timeout)
         };
-        let mut waiter = Waiter { upstream: self, receiver };
+        let mut waiter = Waiter {
+            upstream: self,
+            receiver,
+        };
         match tokio::time::timeout(timeout, &mut waiter.receiver).await {
             Ok(Ok(picked)) => Ok(self.lease(picked)),
             Ok(Err(_)) | Err(_) => Err(Unavailable::TimedOut),
@@ -227,8 +238,20 @@ impl Upstream {
     }
 
     fn lease(self: &Arc<Self>, picked: Picked) -> Lease {
-        let Picked { id, address, settings, stream } = picked;
-        Lease { upstream: Arc::clone(self), id, address, settings, stream, finished: false }
+        let Picked {
+            id,
+            address,
+            settings,
+            stream,
+        } = picked;
+        Lease {
+            upstream: Arc::clone(self),
+            id,
+            address,
+            settings,
+            stream,
+            finished: false,
+        }
     }
 
     /// A request of that instance ended; `stream` can take another one.
@@ -237,7 +260,11 @@ impl Upstream {
         let protocol = state.settings.protocol;
         if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
             slot.busy -= 1;
-            let limit = if protocol == Protocol::Frames { usize::MAX } else { IDLE_LIMIT };
+            let limit = if protocol == Protocol::Frames {
+                usize::MAX
+            } else {
+                IDLE_LIMIT
+            };
             if let Some(stream) = stream
                 && slot.idle.len() < limit
             {
@@ -271,7 +298,12 @@ impl Upstream {
     #[cfg(test)]
     pub(crate) fn in_flight(&self) -> u32 {
         let state = self.lock();
-        state.slots.iter().chain(&state.leaving).map(|slot| slot.busy).sum()
+        state
+            .slots
+            .iter()
+            .chain(&state.leaving)
+            .map(|slot| slot.busy)
+            .sum()
     }
 }
 
@@ -279,10 +311,14 @@ impl State {
     /// Serve the queue as far as instances are free.
     fn dispatch(&mut self, now: Instant) {
         while !self.waiting.is_empty() {
-            let Some(mut picked) = self.pick(now) else { return };
+            let Some(mut picked) = self.pick(now) else {
+                return;
+            };
             // Whoever gave up waiting is passed over.
             loop {
-                let Some(waiter) = self.waiting.pop_front() else { return self.unpick(picked) };
+                let Some(waiter) = self.waiting.pop_front() else {
+                    return self.unpick(picked);
+                };
                 match waiter.send(picked) {
                     Ok(()) => break,
                     Err(back) => picked = back,
@@ -294,12 +330,17 @@ impl State {
     /// The instance for the next request. An instance without any comes first, in the table's order,
     /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
     fn pick(&mut self, now: Instant) -> Option<Picked> {
-        let patience = if self.settings.protocol == Protocol::Frames { PATIENCE } else { Duration::ZERO };
+        let patience = if self.settings.protocol == Protocol::Frames {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
         let slot = self
             .slots
             .iter_mut()
             .filter(|slot| {
-                (slot.busy == 0 || slot.busy < slot.capacity && now.duration_since(slot.youngest) >= patience)
+                (slot.busy == 0
+                    || slot.busy < slot.capacity && now.duration_since(slot.youngest) >= patience)
                     && slot.not_before.is_none_or(|time| time <= now)
             })
             .min_by_key(|slot| slot.busy)?;
@@ -372,12 +413,18 @@ impl Lease {
     /// The instance could not be reached or broke the protocol.
     pub(crate) fn failed(&self, why: String) {
         self.upstream.cool_down(self.id);
-        self.upstream.send(EdgeEvent::InstanceFailed { instance: self.id, why });
+        self.upstream.send(EdgeEvent::InstanceFailed {
+            instance: self.id,
+            why,
+        });
     }
 
     /// A request took too long; the visitor got 504.
     pub(crate) fn timed_out(&self, request: String) {
-        self.upstream.send(EdgeEvent::RequestTimedOut { instance: self.id, request });
+        self.upstream.send(EdgeEvent::RequestTimedOut {
+            instance: self.id,
+            request,
+        });
     }
 }
 

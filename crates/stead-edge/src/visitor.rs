@@ -36,7 +36,11 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Segment {
     Bytes(Vec<u8>),
-    File { file: OwnedFd, offset: u64, left: u64 },
+    File {
+        file: OwnedFd,
+        offset: u64,
+        left: u64,
+    },
 }
 
 impl Output {
@@ -67,7 +71,11 @@ impl Output {
     /// A part of a file, at the end.
     pub(crate) fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) {
         if length > 0 {
-            self.segments.push_back(Segment::File { file, offset, left: length });
+            self.segments.push_back(Segment::File {
+                file,
+                offset,
+                left: length,
+            });
         }
     }
 
@@ -89,17 +97,28 @@ impl Output {
 
 impl Visitor {
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self { socket, input: Buffer::default(), output: Output::default(), ended: false }
+        Self {
+            socket,
+            input: Buffer::default(),
+            output: Output::default(),
+            ended: false,
+        }
     }
 
     /// Read more into `input`, which holds at most `limit` bytes. `Ok(0)`: the visitor has closed its
     /// side, or the buffer is full.
-    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
         if self.input.is_empty() {
             // No buffer is held while nothing comes.
             ready!(self.socket.poll_read_ready(context))?;
         }
-        let Some(room) = self.input.room(limit) else { return Poll::Ready(Ok(0)) };
+        let Some(room) = self.input.room(limit) else {
+            return Poll::Ready(Ok(0));
+        };
         let mut buffer = ReadBuf::new(room);
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
             Poll::Ready(Ok(())) => {
@@ -167,13 +186,20 @@ impl Visitor {
     }
 
     /// Write bytes past `output`, which is empty.
-    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     /// Nothing more will be written.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Write)?)
+        Ok(rustix::net::shutdown(
+            self.socket.as_fd(),
+            rustix::net::Shutdown::Write,
+        )?)
     }
 
     /// Write everything that is held.
@@ -192,8 +218,9 @@ fn poll_sendfile(
     loop {
         ready!(socket.poll_write_ready(context))?;
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
-        let sent = socket
-            .try_io(Interest::WRITABLE, || Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?));
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
+        });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),

@@ -50,11 +50,17 @@ impl Request<'_> {
         let mut encoded: Option<(Protocol, Encoded)> = None;
         for attempt in 1..=ATTEMPTS {
             let queued = Instant::now();
-            let Some(lease) = self.acquire(upstream).await else { return Next::Cut };
+            let Some(lease) = self.acquire(upstream).await else {
+                return Next::Cut;
+            };
             let mut lease = match lease {
                 Ok(lease) => lease,
                 Err(why) => {
-                    let reason = if why == Unavailable::QueueFull { Reason::Busy } else { Reason::Starting };
+                    let reason = if why == Unavailable::QueueFull {
+                        Reason::Busy
+                    } else {
+                        Reason::Starting
+                    };
                     return self.error_because(503, reason);
                 }
             };
@@ -74,13 +80,18 @@ impl Request<'_> {
                 }
             };
             let protocol = lease.settings.protocol;
-            if encoded.as_ref().is_none_or(|(for_protocol, _)| *for_protocol != protocol) {
+            if encoded
+                .as_ref()
+                .is_none_or(|(for_protocol, _)| *for_protocol != protocol)
+            {
                 match self.encode(protocol, &body, &taken.0) {
                     Ok(new) => encoded = Some((protocol, new)),
                     Err(status) => return self.error(status),
                 }
             }
-            let Some((_, request)) = &mut encoded else { return self.error(500) };
+            let Some((_, request)) = &mut encoded else {
+                return self.error(500);
+            };
             let whole_body = body.is_done();
             let result = self.exchange(&lease, &stream, request, &mut body).await;
             self.times.upstream += began.elapsed();
@@ -89,7 +100,11 @@ impl Request<'_> {
                     if reusable {
                         lease.finish(stream);
                     }
-                    return if self.response.keeps_alive() { Next::Keep } else { Next::Close };
+                    return if self.response.keeps_alive() {
+                        Next::Keep
+                    } else {
+                        Next::Close
+                    };
                 }
                 Ok((End::Upgraded, received)) => {
                     tunnel::run(self.visitor, &stream, received).await;
@@ -117,15 +132,19 @@ impl Request<'_> {
 
     /// Read the body as far as it is small.
     async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
-        if body.known_length().is_some_and(|length| length > INLINE_LIMIT as u64) {
+        if body
+            .known_length()
+            .is_some_and(|length| length > INLINE_LIMIT as u64)
+        {
             self.send_continue().await?;
             return Ok(());
         }
         self.send_continue().await?;
         self.deadline.set(self.shared.settings.stall_timeout);
         loop {
-            let used =
-                body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| taken.extend_from_slice(bytes));
+            let used = body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| {
+                taken.extend_from_slice(bytes)
+            });
             let used = used.map_err(Failure::Body)?;
             self.visitor.input.consume(used);
             if body.is_done() || taken.len() > INLINE_LIMIT {
@@ -186,23 +205,50 @@ impl Request<'_> {
             Protocol::Frames => {
                 let whole = (has_body && body.is_done()).then_some(taken);
                 let path = decode_path(self.head.path());
-                frames::encode_environ(&mut bytes.0, self.head, self.connection, &forwarded, &path, whole)
-                    .map_err(|_| 431_u16)?;
+                frames::encode_environ(
+                    &mut bytes.0,
+                    self.head,
+                    self.connection,
+                    &forwarded,
+                    &path,
+                    whole,
+                )
+                .map_err(|_| 431_u16)?;
                 if whole.is_none() {
                     frames::append_body(&mut bytes.0, taken);
                 }
-                return Ok(Encoded { bytes, coding: BodyCoding::Frames });
+                return Ok(Encoded {
+                    bytes,
+                    coding: BodyCoding::Frames,
+                });
             }
             Protocol::Http => {
-                let framing = has_body.then(|| length.map_or(BodyFraming::Chunked, BodyFraming::Length));
-                forward::append_http_head(&mut bytes.0, self.head, &forwarded, framing, self.head.upgrade);
+                let framing =
+                    has_body.then(|| length.map_or(BodyFraming::Chunked, BodyFraming::Length));
+                forward::append_http_head(
+                    &mut bytes.0,
+                    self.head,
+                    &forwarded,
+                    framing,
+                    self.head.upgrade,
+                );
                 BodyCoding::Http(framing.unwrap_or(BodyFraming::Length(0)))
             }
             Protocol::Uwsgi => {
-                let length = length.filter(|_| has_body).or((!has_body).then_some(0)).ok_or(411_u16)?;
+                let length = length
+                    .filter(|_| has_body)
+                    .or((!has_body).then_some(0))
+                    .ok_or(411_u16)?;
                 let path = decode_path(self.head.path());
-                uwsgi::append_request(&mut bytes.0, self.head, self.connection, &forwarded, &path, length)
-                    .map_err(|_| 431_u16)?;
+                uwsgi::append_request(
+                    &mut bytes.0,
+                    self.head,
+                    self.connection,
+                    &forwarded,
+                    &path,
+                    length,
+                )
+                .map_err(|_| 431_u16)?;
                 BodyCoding::Http(BodyFraming::Length(length))
             }
         };
@@ -224,7 +270,9 @@ impl Request<'_> {
     ) -> Result<(End, Buffer), Failure> {
         let decoder = match lease.settings.protocol {
             Protocol::Frames => Decoder::frames(),
-            Protocol::Http => Decoder::Http(HttpDecoder::new(self.head.is_head(), self.head.upgrade)),
+            Protocol::Http => {
+                Decoder::Http(HttpDecoder::new(self.head.is_head(), self.head.upgrade))
+            }
             Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
         };
         let exchange = Exchange {
@@ -251,9 +299,10 @@ impl Request<'_> {
         };
         match failure {
             Failure::TimedOut => lease.timed_out(request()),
-            Failure::Closed => {
-                lease.failed(format!("it closed the connection instead of answering `{}`", request()))
-            }
+            Failure::Closed => lease.failed(format!(
+                "it closed the connection instead of answering `{}`",
+                request()
+            )),
             Failure::Broken(why) => lease.failed(format!("`{}`: {why}", request())),
             Failure::Unsent(error) => lease.failed(format!("it takes no requests: {error}")),
             _ => {}
@@ -275,7 +324,9 @@ impl Request<'_> {
 
 async fn connect(lease: &mut Lease) -> Result<Stream, String> {
     if let Some(stream) = lease.stream.take() {
-        return stream.settle().map_err(|error| format!("its connection cannot be used: {error}"));
+        return stream
+            .settle()
+            .map_err(|error| format!("its connection cannot be used: {error}"));
     }
     match tokio::time::timeout(CONNECT_TIMEOUT, Stream::connect(&lease.address)).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -58,8 +58,14 @@ fn what_is_no_date_is_not_guessed() {
 #[test]
 fn leap_days_and_seconds_are_dates() {
     let written = |text: &str| parse(text.as_bytes(), NOW).map(format);
-    assert_eq!(written("Tue, 29 Feb 2000 00:00:00 GMT").as_ref(), Some(b"Tue, 29 Feb 2000 00:00:00 GMT"));
-    assert_eq!(written("Sat, 31 Dec 2016 23:59:60 GMT").as_ref(), Some(b"Sun, 01 Jan 2017 00:00:00 GMT"));
+    assert_eq!(
+        written("Tue, 29 Feb 2000 00:00:00 GMT").as_ref(),
+        Some(b"Tue, 29 Feb 2000 00:00:00 GMT")
+    );
+    assert_eq!(
+        written("Sat, 31 Dec 2016 23:59:60 GMT").as_ref(),
+        Some(b"Sun, 01 Jan 2017 00:00:00 GMT")
+    );
 }
 
 #[test]

@@ -46,7 +46,9 @@ impl FrameDecoder {
                 }
                 continue;
             }
-            let Some((frame, length)) = parse_header(data) else { return Ok(false) };
+            let Some((frame, length)) = parse_header(data) else {
+                return Ok(false);
+            };
             if frame == kind::BODY {
                 received.consume(HEADER);
                 self.body_left = length;
@@ -67,7 +69,8 @@ impl FrameDecoder {
                         .map_err(|Malformed(why)| broken(why))?;
                 }
                 kind::FILE if response.has_begun() => {
-                    let (offset, length) = file(payload).ok_or_else(|| broken("a malformed frame"))?;
+                    let (offset, length) =
+                        file(payload).ok_or_else(|| broken("a malformed frame"))?;
                     if descriptors.is_empty() {
                         return Err(broken("a file without its descriptor"));
                     }
@@ -132,5 +135,8 @@ fn whole_body(mut data: &[u8]) -> Option<u64> {
 /// Offset and length.
 fn file(payload: &[u8]) -> Option<(u64, u64)> {
     let (offset, length) = payload.split_at_checked(8)?;
-    Some((u64::from_le_bytes(offset.try_into().ok()?), u64::from_le_bytes(length.try_into().ok()?)))
+    Some((
+        u64::from_le_bytes(offset.try_into().ok()?),
+        u64::from_le_bytes(length.try_into().ok()?),
+    ))
 }

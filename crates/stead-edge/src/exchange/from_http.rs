@@ -42,11 +42,20 @@ pub(super) enum Step {
 
 impl HttpDecoder {
     pub(crate) fn new(is_head: bool, may_upgrade: bool) -> Self {
-        Self { place: Place::Head, is_head, may_upgrade, keep_alive: false }
+        Self {
+            place: Place::Head,
+            is_head,
+            may_upgrade,
+            keep_alive: false,
+        }
     }
 
     pub(super) fn room(&self) -> usize {
-        if matches!(self.place, Place::Head) { HEAD_LIMIT } else { SIZE }
+        if matches!(self.place, Place::Head) {
+            HEAD_LIMIT
+        } else {
+            SIZE
+        }
     }
 
     /// After the response the connection can take another request.
@@ -94,7 +103,9 @@ impl HttpDecoder {
                     }
                     Ok(chunked::Step::More) => return Ok(Step::More),
                     Ok(chunked::Step::Done) => self.place = Place::Complete,
-                    Err(chunked::Malformed) => return Err(Failure::Broken("malformed chunks".into())),
+                    Err(chunked::Malformed) => {
+                        return Err(Failure::Broken("malformed chunks".into()));
+                    }
                 },
                 Place::Close => {
                     response.body(output, data);
@@ -109,7 +120,9 @@ impl HttpDecoder {
                     return if response.end(output) {
                         Ok(Step::Complete)
                     } else {
-                        Err(Failure::Broken("its answer is shorter than its Content-Length".into()))
+                        Err(Failure::Broken(
+                            "its answer is shorter than its Content-Length".into(),
+                        ))
                     };
                 }
             }
@@ -131,7 +144,10 @@ impl HttpDecoder {
             Err(_) => return Err(Malformed("a malformed head")),
         };
         let code = parsed.code.unwrap_or(0);
-        let pairs = parsed.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+        let pairs = parsed
+            .headers
+            .iter()
+            .map(|header| (header.name.as_bytes(), header.value));
         if code == 101 {
             if !self.may_upgrade {
                 return Err(Malformed("an upgrade that nobody asked for"));
@@ -144,7 +160,8 @@ impl HttpDecoder {
         let (mut length, mut coded, mut close, mut keep) = (None, false, false, false);
         for (name, value) in pairs.clone() {
             if name.eq_ignore_ascii_case(b"content-length") {
-                let value = parse_length(value.trim_ascii()).ok_or(Malformed("malformed Content-Length"))?;
+                let value = parse_length(value.trim_ascii())
+                    .ok_or(Malformed("malformed Content-Length"))?;
                 if length.is_some_and(|before| before != value) {
                     return Err(Malformed("two different Content-Length headers"));
                 }

@@ -40,9 +40,25 @@ pub(crate) fn encode_environ(
     pair(out, b"QUERY_STRING", head.query().unwrap_or(b""));
     pair(out, b"REQUEST_URI", head.target());
     let (name, port) = split_port(head.host());
-    pair(out, b"SERVER_NAME", if name.is_empty() { b"localhost" } else { name });
-    pair(out, b"SERVER_PORT", port.unwrap_or(connection.local_port.as_bytes()));
-    pair(out, b"SERVER_PROTOCOL", if head.http11 { b"HTTP/1.1" } else { b"HTTP/1.0" });
+    pair(
+        out,
+        b"SERVER_NAME",
+        if name.is_empty() { b"localhost" } else { name },
+    );
+    pair(
+        out,
+        b"SERVER_PORT",
+        port.unwrap_or(connection.local_port.as_bytes()),
+    );
+    pair(
+        out,
+        b"SERVER_PROTOCOL",
+        if head.http11 {
+            b"HTTP/1.1"
+        } else {
+            b"HTTP/1.0"
+        },
+    );
     pair(out, b"REMOTE_ADDR", connection.remote.as_bytes());
     pair(out, b"REMOTE_PORT", connection.remote_port.as_bytes());
     pair(out, b"wsgi.url_scheme", connection.scheme.as_bytes());
@@ -68,7 +84,11 @@ pub(crate) fn encode_environ(
         return Err(length);
     }
     let streamed = body.is_none() && head.body != BodyLength::None;
-    let kind = if streamed { request::STREAMED } else { request::WHOLE };
+    let kind = if streamed {
+        request::STREAMED
+    } else {
+        request::WHOLE
+    };
     out[start..start + HEADER].copy_from_slice(&header(kind, length));
     Ok(())
 }
@@ -80,7 +100,11 @@ fn headers(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
         if !forwarded.passes(name) || name.eq_ignore_ascii_case(b"content-length") {
             continue;
         }
-        if head.headers().take(index).any(|(before, _)| before.eq_ignore_ascii_case(name)) {
+        if head
+            .headers()
+            .take(index)
+            .any(|(before, _)| before.eq_ignore_ascii_case(name))
+        {
             continue;
         }
         let value_start = if name.eq_ignore_ascii_case(b"content-type") {
@@ -90,13 +114,20 @@ fn headers(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
             key_from_header(out, name);
             out.len()
         };
-        let mut others =
-            head.headers().skip(index + 1).filter(|(other, _)| other.eq_ignore_ascii_case(name)).peekable();
+        let mut others = head
+            .headers()
+            .skip(index + 1)
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+            .peekable();
         if others.peek().is_none() {
             text(out, value);
             continue;
         }
-        let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
+        let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") {
+            b"; "
+        } else {
+            b", "
+        };
         let mut joined = value.to_vec();
         for (_, other) in others {
             joined.extend_from_slice(separator);
@@ -138,7 +169,13 @@ fn key_from_header(out: &mut Vec<u8>, name: &[u8]) {
         out.extend_from_slice(&(length as u32).to_le_bytes());
     }
     out.extend_from_slice(b"HTTP_");
-    out.extend(name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+    out.extend(name.iter().map(|&byte| {
+        if byte == b'-' {
+            b'_'
+        } else {
+            byte.to_ascii_uppercase()
+        }
+    }));
 }
 
 /// A value: short ASCII, ASCII, or bytes above 0x7f as the code points of the same number

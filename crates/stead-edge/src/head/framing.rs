@@ -34,12 +34,20 @@ pub(super) fn decide<'a>(
                 return Err(refuse(400, "more than one Transfer-Encoding"));
             }
             if !value.eq_ignore_ascii_case(b"chunked") {
-                let known = tokens(value).last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-                return Err(refuse(if known { 501 } else { 400 }, "transfer coding other than chunked"));
+                let known = tokens(value)
+                    .last()
+                    .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+                return Err(refuse(
+                    if known { 501 } else { 400 },
+                    "transfer coding other than chunked",
+                ));
             }
             chunked = true;
         } else if looks_like_framing(name) {
-            return Err(refuse(400, "header that another program may read as framing"));
+            return Err(refuse(
+                400,
+                "header that another program may read as framing",
+            ));
         }
     }
     match (chunked, length) {
@@ -67,5 +75,9 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+    Some(
+        value
+            .iter()
+            .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')),
+    )
 }

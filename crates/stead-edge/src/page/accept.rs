@@ -15,7 +15,11 @@ impl Preference {
     fn consider(&mut self, specific: u8, quality: u16, position: usize) {
         let better = (specific, quality) > (self.specific, self.quality);
         if better && specific > 0 {
-            *self = Preference { specific, quality, position };
+            *self = Preference {
+                specific,
+                quality,
+                position,
+            };
         }
     }
 }

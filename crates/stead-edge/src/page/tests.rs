@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::accept::{prefers_json, weight};
 use super::*;
 
-const STATUSES: [u16; 15] = [400, 404, 405, 408, 413, 414, 416, 421, 429, 431, 500, 502, 503, 504, 505];
+const STATUSES: [u16; 15] = [
+    400, 404, 405, 408, 413, 414, 416, 421, 429, 431, 500, 502, 503, 504, 505,
+];
 
 fn html_of(status: u16, reason: Reason) -> String {
     let page = page(status, reason, None, "4f2a");
@@ -13,13 +15,25 @@ fn html_of(status: u16, reason: Reason) -> String {
 
 #[test]
 fn every_status_has_words_of_its_own() {
-    let pages: Vec<String> = STATUSES.iter().map(|&status| html_of(status, Reason::General)).collect();
+    let pages: Vec<String> = STATUSES
+        .iter()
+        .map(|&status| html_of(status, Reason::General))
+        .collect();
     for (index, text) in pages.iter().enumerate() {
         assert!(text.contains(&format!("Error {} · Request 4f2a", STATUSES[index])));
         assert!(text.len() < 2_500, "{} bytes", text.len());
-        let title =
-            |text: &str| text.split("<h1>").nth(1).map(|rest| rest.split('<').next().map(str::to_owned));
-        assert_eq!(pages.iter().filter(|other| title(other) == title(text)).count(), 1);
+        let title = |text: &str| {
+            text.split("<h1>")
+                .nth(1)
+                .map(|rest| rest.split('<').next().map(str::to_owned))
+        };
+        assert_eq!(
+            pages
+                .iter()
+                .filter(|other| title(other) == title(text))
+                .count(),
+            1
+        );
     }
     assert_ne!(html_of(503, Reason::Busy), html_of(503, Reason::Starting));
     assert_ne!(html_of(503, Reason::Busy), html_of(503, Reason::General));
@@ -79,7 +93,10 @@ fn the_more_wanted_of_html_and_json_is_chosen() {
         ("application/*", true),
         ("text/*", false),
         ("image/*", false),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", false),
+        (
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+            false,
+        ),
         ("application/json, text/plain, */*", true),
         ("application/json, text/html", true),
         ("text/html, application/json", false),

@@ -102,5 +102,9 @@ pub(super) fn of(status: u16, reason: Reason) -> Text {
             "Check the address for typing errors, or start from the home page.",
         ),
     };
-    Text { title, happened, advice }
+    Text {
+        title,
+        happened,
+        advice,
+    }
 }

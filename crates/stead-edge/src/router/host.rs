@@ -65,7 +65,11 @@ pub(super) fn of_route(host: &str) -> Result<String, &'static str> {
         return Err("a host has neither scheme nor path");
     }
     if let Ok(address) = name.parse::<Ipv6Addr>() {
-        return if star.is_empty() { Ok(format!("[{address}]")) } else { Err("an address has no labels") };
+        return if star.is_empty() {
+            Ok(format!("[{address}]"))
+        } else {
+            Err("an address has no labels")
+        };
     }
     if !star.is_empty() && name.parse::<Ipv4Addr>().is_ok() {
         return Err("an address has no labels");

@@ -42,7 +42,9 @@ fn table(routes: Vec<Route>) -> RoutingTable {
     RoutingTable {
         generation: 1,
         routes,
-        upstreams: [("a", 1), ("b", 2), ("c", 3)].map(|(name, id)| (name.to_owned(), upstream(id))).into(),
+        upstreams: [("a", 1), ("b", 2), ("c", 3)]
+            .map(|(name, id)| (name.to_owned(), upstream(id)))
+            .into(),
     }
 }
 
@@ -82,7 +84,12 @@ fn exact_host_wins_over_wildcard_and_wildcard_over_every_host() {
 
 #[test]
 fn the_longest_path_of_whole_segments_wins() {
-    let router = router(&[(&[], "/"), (&[], "/api"), (&[], "/api/v2/"), (&[], "/static")]);
+    let router = router(&[
+        (&[], "/"),
+        (&[], "/api"),
+        (&[], "/api/v2/"),
+        (&[], "/static"),
+    ]);
     for (path, expected) in [
         ("/", 0),
         ("/apix", 0),
@@ -103,14 +110,23 @@ fn the_longest_path_of_whole_segments_wins() {
 #[test]
 fn many_paths_are_found_as_few_are() {
     let paths: Vec<String> = (0..200).map(|n| format!("/p{n}/q/r{}", n % 7)).collect();
-    let mut routes: Vec<(&[&str], &str)> = paths.iter().map(|path| (&[] as &[&str], path.as_str())).collect();
+    let mut routes: Vec<(&[&str], &str)> = paths
+        .iter()
+        .map(|path| (&[] as &[&str], path.as_str()))
+        .collect();
     routes.push((&[], "/p1"));
     let router = router(&routes);
     for (index, path) in paths.iter().enumerate() {
         assert_eq!(found(&router, "h", path), Some(index));
         assert_eq!(found(&router, "h", &format!("{path}/")), Some(index));
-        assert_eq!(found(&router, "h", &format!("{path}/{}", "x/".repeat(4_000))), Some(index));
-        assert_eq!(found(&router, "h", &format!("{path}x")), (index == 1).then_some(200));
+        assert_eq!(
+            found(&router, "h", &format!("{path}/{}", "x/".repeat(4_000))),
+            Some(index)
+        );
+        assert_eq!(
+            found(&router, "h", &format!("{path}x")),
+            (index == 1).then_some(200)
+        );
     }
     assert_eq!(found(&router, "h", "/p1/q"), Some(200));
     assert_eq!(found(&router, "h", "/p1"), Some(200));
@@ -128,8 +144,12 @@ fn a_path_of_one_host_does_not_hide_the_routes_of_every_host() {
 
 #[test]
 fn hosts_are_compared_without_case_port_and_trailing_dot() {
-    let router =
-        router(&[(&["shop.test"], "/"), (&["::1"], "/"), (&["10.0.0.1"], "/"), (&["A_b.Test"], "/")]);
+    let router = router(&[
+        (&["shop.test"], "/"),
+        (&["::1"], "/"),
+        (&["10.0.0.1"], "/"),
+        (&["A_b.Test"], "/"),
+    ]);
     for (host, expected) in [
         ("shop.test", Some(0)),
         ("SHOP.Test:8000", Some(0)),
@@ -164,7 +184,10 @@ fn hosts_are_compared_without_case_port_and_trailing_dot() {
         assert_eq!(found(&router, host, "/"), expected, "{host:?}");
     }
     assert_eq!(found(&router, &"a".repeat(256), "/"), None);
-    assert_eq!(found(&router, &format!("{}.test", "a.".repeat(5_000)), "/"), None);
+    assert_eq!(
+        found(&router, &format!("{}.test", "a.".repeat(5_000)), "/"),
+        None
+    );
 }
 
 #[test]
@@ -188,7 +211,10 @@ fn a_wrong_host_is_told_from_a_wrong_path() {
 
 #[test]
 fn an_entry_says_which_upstream_limit_and_prefix() {
-    let folder = Folder { root: "/srv".into(), fallback: Some("c".into()) };
+    let folder = Folder {
+        root: "/srv".into(),
+        fallback: Some("c".into()),
+    };
     let router = Router::new(&table(vec![
         route(&[], "/", to("b")),
         route(&[], "/static/", ModelTarget::Folder(folder)),
@@ -198,7 +224,13 @@ fn an_entry_says_which_upstream_limit_and_prefix() {
     assert!(matches!(entry.target, Target::Upstream(1)));
     assert_eq!((entry.prefix_length, entry.body_limit), (0, 1));
     let entry = router.find(b"h", b"/static/x").expect("a route");
-    assert!(matches!(entry.target, Target::Folder { fallback: Some(2), .. }));
+    assert!(matches!(
+        entry.target,
+        Target::Folder {
+            fallback: Some(2),
+            ..
+        }
+    ));
     assert_eq!(entry.prefix_length, "/static".len());
     assert_eq!(router.entries().len(), 2);
 }
@@ -209,15 +241,26 @@ fn refusal(table: &RoutingTable) -> String {
 
 #[test]
 fn an_invalid_route_refuses_the_whole_table() {
-    let folder = |root: &str| ModelTarget::Folder(Folder { root: PathBuf::from(root), fallback: None });
+    let folder = |root: &str| {
+        ModelTarget::Folder(Folder {
+            root: PathBuf::from(root),
+            fallback: None,
+        })
+    };
     let redirect = |host: &str| ModelTarget::Redirect { host: host.into() };
     for (bad, why) in [
-        (route(&[], "/", to("x")), "the route `/` goes to the upstream `x`, which is not in the table"),
+        (
+            route(&[], "/", to("x")),
+            "the route `/` goes to the upstream `x`, which is not in the table",
+        ),
         (
             route(
                 &["h.test"],
                 "/",
-                ModelTarget::Folder(Folder { root: "/a".into(), fallback: Some("x".into()) }),
+                ModelTarget::Folder(Folder {
+                    root: "/a".into(),
+                    fallback: Some("x".into()),
+                }),
             ),
             "the route `h.test/` goes to the upstream `x`, which is not in the table",
         ),
@@ -227,7 +270,10 @@ fn an_invalid_route_refuses_the_whole_table() {
         ),
         (route(&[], "/", folder("")), "`` is not an absolute path"),
         (route(&[], "/", folder("/a\0b")), "`/a\\0b` has a NUL byte"),
-        (route(&[], "", to("a")), "the route path `` does not begin with a slash"),
+        (
+            route(&[], "", to("a")),
+            "the route path `` does not begin with a slash",
+        ),
         (route(&[], "api", to("a")), "does not begin with a slash"),
         (route(&[], "/a//b", to("a")), "has two slashes in a row"),
         (route(&[], "//", to("a")), "has two slashes in a row"),
@@ -235,23 +281,56 @@ fn an_invalid_route_refuses_the_whole_table() {
         (route(&[], "/a/../b", to("a")), "has a dot segment"),
         (route(&[], "/a%20b", to("a")), "percent sign"),
         (route(&[], "/a\0", to("a")), "`/a\\0` has a NUL byte"),
-        (route(&[""], "/", to("a")), "the route host `` cannot be used: it is empty"),
-        (route(&["*"], "/", to("a")), "a star may only stand for the whole first label"),
+        (
+            route(&[""], "/", to("a")),
+            "the route host `` cannot be used: it is empty",
+        ),
+        (
+            route(&["*"], "/", to("a")),
+            "a star may only stand for the whole first label",
+        ),
         (route(&["*."], "/", to("a")), "it is empty"),
         (route(&["*a.test"], "/", to("a")), "a star may only"),
         (route(&["a.*.test"], "/", to("a")), "a star may only"),
         (route(&["*.*.test"], "/", to("a")), "a star may only"),
-        (route(&["*.10.0.0.1"], "/", to("a")), "an address has no labels"),
-        (route(&["*.[::1]"], "/", to("a")), "an address has no labels"),
-        (route(&["h.test:80"], "/", to("a")), "a host is written without port"),
-        (route(&["[::1]:80"], "/", to("a")), "a host is written without port"),
-        (route(&["http://h.test"], "/", to("a")), "neither scheme nor path"),
+        (
+            route(&["*.10.0.0.1"], "/", to("a")),
+            "an address has no labels",
+        ),
+        (
+            route(&["*.[::1]"], "/", to("a")),
+            "an address has no labels",
+        ),
+        (
+            route(&["h.test:80"], "/", to("a")),
+            "a host is written without port",
+        ),
+        (
+            route(&["[::1]:80"], "/", to("a")),
+            "a host is written without port",
+        ),
+        (
+            route(&["http://h.test"], "/", to("a")),
+            "neither scheme nor path",
+        ),
         (route(&["b\u{fc}cher.test"], "/", to("a")), "`xn--` form"),
         (route(&["a b"], "/", to("a")), "it is no host name"),
-        (route(&["h\0"], "/", to("a")), "`h\\0` cannot be used: it is no host name"),
-        (route(&["www.test"], "/", redirect("WWW.test")), "redirects `WWW.test` to itself"),
-        (route(&[], "/", redirect("")), "redirects to ``, which cannot be"),
-        (route(&[], "/", redirect("a/b")), "redirects to `a/b`, which cannot be"),
+        (
+            route(&["h\0"], "/", to("a")),
+            "`h\\0` cannot be used: it is no host name",
+        ),
+        (
+            route(&["www.test"], "/", redirect("WWW.test")),
+            "redirects `WWW.test` to itself",
+        ),
+        (
+            route(&[], "/", redirect("")),
+            "redirects to ``, which cannot be",
+        ),
+        (
+            route(&[], "/", redirect("a/b")),
+            "redirects to `a/b`, which cannot be",
+        ),
         (route(&[], "/", redirect("a\r\nb")), "which cannot be"),
     ] {
         let message = refusal(&table(vec![route(&["fine.test"], "/", to("a")), bad]));
@@ -261,13 +340,24 @@ fn an_invalid_route_refuses_the_whole_table() {
 
 #[test]
 fn two_routes_of_the_same_host_and_path_are_refused() {
-    let message =
-        refusal(&table(vec![route(&["h.test"], "/a", to("a")), route(&["H.TEST."], "/a/", to("b"))]));
-    assert_eq!(message, "two routes have the host `h.test` and the path `/a/`");
-    let message = refusal(&table(vec![route(&[], "/", to("a")), route(&[], "/", to("a"))]));
+    let message = refusal(&table(vec![
+        route(&["h.test"], "/a", to("a")),
+        route(&["H.TEST."], "/a/", to("b")),
+    ]));
+    assert_eq!(
+        message,
+        "two routes have the host `h.test` and the path `/a/`"
+    );
+    let message = refusal(&table(vec![
+        route(&[], "/", to("a")),
+        route(&[], "/", to("a")),
+    ]));
     assert_eq!(message, "two routes have the path `/` for every host");
     let message = refusal(&table(vec![route(&["h.test", "h.test"], "/", to("a"))]));
-    assert_eq!(message, "two routes have the host `h.test` and the path `/`");
+    assert_eq!(
+        message,
+        "two routes have the host `h.test` and the path `/`"
+    );
 }
 
 #[test]
@@ -277,18 +367,23 @@ fn an_invalid_upstream_refuses_the_whole_table() {
         edit(table.upstreams.get_mut("b").expect("there"));
         refusal(&table)
     };
-    let address = |address: Address| change(&|upstream| upstream.instances[0].address = address.clone());
+    let address =
+        |address: Address| change(&|upstream| upstream.instances[0].address = address.clone());
     assert_eq!(
         change(&|b| b.instances[0].id = InstanceId(1)),
         "instance 1 is twice in the table, in `a` and in `b`"
     );
-    assert_eq!(change(&|b| b.instances[0].capacity = 0), "instance 2 of `b` has a capacity of zero requests");
+    assert_eq!(
+        change(&|b| b.instances[0].capacity = 0),
+        "instance 2 of `b` has a capacity of zero requests"
+    );
     assert!(change(&|b| b.timeout = Duration::ZERO).contains("every request would fail"));
     assert!(address(Address::Unix("a.sock".into())).contains("`a.sock` is not an absolute path"));
     assert!(address(Address::Unix(format!("/{}", "a".repeat(107)).into())).contains("107 bytes"));
     assert!(address(Address::Tcp("127.0.0.1:0".parse().expect("address"))).contains("has no port"));
     assert!(
-        address(Address::Tcp("0.0.0.0:80".parse().expect("address"))).contains("no address to connect to")
+        address(Address::Tcp("0.0.0.0:80".parse().expect("address")))
+            .contains("no address to connect to")
     );
 }
 
@@ -302,9 +397,16 @@ fn an_empty_table_is_valid_and_answers_nothing() {
 #[test]
 fn ten_thousand_hosts_are_found() {
     let hosts: Vec<String> = (0..10_000).map(|n| format!("h{n}.test")).collect();
-    let routes = hosts.iter().map(|host| route(&[host], "/", to("a"))).collect();
+    let routes = hosts
+        .iter()
+        .map(|host| route(&[host], "/", to("a")))
+        .collect();
     let router = Router::new(&table(routes)).expect("valid");
-    assert!(hosts.iter().all(|host| router.find(host.as_bytes(), b"/x").is_some()));
+    assert!(
+        hosts
+            .iter()
+            .all(|host| router.find(host.as_bytes(), b"/x").is_some())
+    );
     assert!(router.find(b"h10000.test", b"/x").is_none());
 }
 

@@ -19,15 +19,21 @@ pub(super) fn upstreams(table: &RoutingTable) -> Result<HashMap<&str, usize>, St
     let mut positions = HashMap::with_capacity(table.upstreams.len());
     for (position, (name, upstream)) in table.upstreams.iter().enumerate() {
         if upstream.timeout.is_zero() {
-            return Err(format!("upstream `{name}` has a timeout of zero, so that every request would fail"));
+            return Err(format!(
+                "upstream `{name}` has a timeout of zero, so that every request would fail"
+            ));
         }
         for instance in &upstream.instances {
             let id = instance.id.0;
             if let Some(owner) = owners.insert(id, name) {
-                return Err(format!("instance {id} is twice in the table, in `{owner}` and in `{name}`"));
+                return Err(format!(
+                    "instance {id} is twice in the table, in `{owner}` and in `{name}`"
+                ));
             }
             if instance.capacity == 0 {
-                return Err(format!("instance {id} of `{name}` has a capacity of zero requests"));
+                return Err(format!(
+                    "instance {id} of `{name}` has a capacity of zero requests"
+                ));
             }
             address(&instance.address).map_err(|why| {
                 format!("instance {id} of `{name}` listens at an address that cannot be: {why}")
@@ -67,7 +73,10 @@ fn tcp(address: &SocketAddr) -> Result<(), String> {
 /// Whether a path leads from the root of the file system, without NUL.
 fn absolute(path: &Path) -> Result<(), String> {
     if path.as_os_str().as_bytes().contains(&0) {
-        return Err(format!("`{}` has a NUL byte", path.display().to_string().replace('\0', "\\0")));
+        return Err(format!(
+            "`{}` has a NUL byte",
+            path.display().to_string().replace('\0', "\\0")
+        ));
     }
     if !path.is_absolute() {
         return Err(format!("`{}` is not an absolute path", path.display()));
@@ -77,7 +86,12 @@ fn absolute(path: &Path) -> Result<(), String> {
 
 /// A route's path prefix, without the slash at its end: `` for `/`.
 pub(super) fn path(path: &str) -> Result<&str, String> {
-    let refuse = |why: &str| Err(format!("the route path `{}` {why}", path.replace('\0', "\\0")));
+    let refuse = |why: &str| {
+        Err(format!(
+            "the route path `{}` {why}",
+            path.replace('\0', "\\0")
+        ))
+    };
     let prefix = path.strip_suffix('/').unwrap_or(path);
     if path.contains('\0') {
         return refuse("has a NUL byte");
@@ -106,8 +120,12 @@ pub(super) fn path(path: &str) -> Result<&str, String> {
 /// A route's hosts as they are looked up.
 pub(super) fn hosts(route: &Route) -> Result<Vec<String>, String> {
     let clean = |host: &String| {
-        host::of_route(host)
-            .map_err(|why| format!("the route host `{}` cannot be used: {why}", host.replace('\0', "\\0")))
+        host::of_route(host).map_err(|why| {
+            format!(
+                "the route host `{}` cannot be used: {why}",
+                host.replace('\0', "\\0")
+            )
+        })
     };
     route.hosts.iter().map(clean).collect()
 }
@@ -120,17 +138,26 @@ pub(super) fn target(
 ) -> Result<Target, String> {
     let upstream = |name: &String| {
         positions.get(name.as_str()).copied().ok_or_else(|| {
-            format!("the route `{}` goes to the upstream `{name}`, which is not in the table", display(route))
+            format!(
+                "the route `{}` goes to the upstream `{name}`, which is not in the table",
+                display(route)
+            )
         })
     };
     match &route.target {
         ModelTarget::Upstream(name) => Ok(Target::Upstream(upstream(name)?)),
         ModelTarget::Folder(folder) => {
             absolute(&folder.root).map_err(|why| {
-                format!("the folder of the route `{}` cannot be served: {why}", display(route))
+                format!(
+                    "the folder of the route `{}` cannot be served: {why}",
+                    display(route)
+                )
             })?;
             let fallback = folder.fallback.as_ref().map(upstream).transpose()?;
-            Ok(Target::Folder { folder: Folder::new(folder.root.clone(), fallback.is_some()), fallback })
+            Ok(Target::Folder {
+                folder: Folder::new(folder.root.clone(), fallback.is_some()),
+                fallback,
+            })
         }
         ModelTarget::Redirect { host } => {
             host::of_redirect(host).map_err(|why| {
@@ -141,7 +168,10 @@ pub(super) fn target(
                 )
             })?;
             if hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
-                return Err(format!("the route `{}` redirects `{host}` to itself", display(route)));
+                return Err(format!(
+                    "the route `{}` redirects `{host}` to itself",
+                    display(route)
+                ));
             }
             Ok(Target::Redirect(host.clone()))
         }

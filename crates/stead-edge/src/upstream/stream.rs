@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recv, recvmsg, send, shutdown,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recv, recvmsg, send,
+    shutdown,
 };
 use stead_model::routing::Address;
 use tokio::io::unix::AsyncFd;
@@ -35,7 +36,10 @@ impl Stream {
                 stream.into_std()?.into()
             }
         };
-        Ok(Self { socket: register(socket)?, home: tokio::runtime::Handle::current().id() })
+        Ok(Self {
+            socket: register(socket)?,
+            home: tokio::runtime::Handle::current().id(),
+        })
     }
 
     /// Make it usable on the calling thread's runtime.
@@ -44,16 +48,25 @@ impl Stream {
         if self.home == here {
             return Ok(self);
         }
-        Ok(Self { socket: register(self.socket.into_inner())?, home: here })
+        Ok(Self {
+            socket: register(self.socket.into_inner())?,
+            home: here,
+        })
     }
 
     /// The other side has closed it, as far as this side was told. Costs a system call only when
     /// something happened to the connection.
     pub(crate) fn is_closed(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) else { return false };
+        let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) else {
+            return false;
+        };
         let mut byte = [0; 1];
-        match recv(self.socket.get_ref(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        match recv(
+            self.socket.get_ref(),
+            &mut byte,
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        ) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 guard.clear_ready();
                 false
@@ -94,7 +107,11 @@ impl Stream {
     }
 
     /// Write what the socket takes. A peer that is gone is an error, not a SIGPIPE.
-    pub(crate) fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.socket.poll_write_ready(context))?;
             match send(self.socket.get_ref(), bytes, SendFlags::NOSIGNAL) {
@@ -123,7 +140,12 @@ fn receive(
 ) -> rustix::io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let message = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let message = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(buffer)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     for part in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(passed) = part {
             descriptors.extend(passed);
