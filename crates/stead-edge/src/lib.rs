@@ -3,6 +3,17 @@
 //! Routes arrive as whole [`stead_model::routing::RoutingTable`] values; nothing here edits one.
 //! Invariant: no disk read but of the files that it serves, and no wait on the agent while a visitor waits.
 
+#[allow(dead_code)]
+mod date;
+#[allow(dead_code)]
+mod folder;
+#[allow(dead_code)]
+mod page;
+#[allow(dead_code)]
+mod path;
+#[allow(dead_code)]
+mod router;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
