@@ -14,6 +14,9 @@ mod path;
 #[allow(dead_code)]
 mod router;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
