@@ -203,15 +203,20 @@ impl Request<'_> {
     }
 
     pub(crate) fn error_because(&mut self, status: u16, reason: Reason) -> Next {
+        let retry: &[(&str, &[u8])] = if status == 503 {
+            &[("Retry-After", b"5")]
+        } else {
+            &[]
+        };
+        self.error_with(status, reason, retry)
+    }
+
+    fn error_with(&mut self, status: u16, reason: Reason, extra: &[(&str, &[u8])]) -> Next {
         if self.response.has_begun() {
             // The visitor must not take a part for the whole.
             return Next::Cut;
         }
         self.refuse_body();
-        let extra: &[(&str, &[u8])] = match status {
-            503 => &[("Retry-After", b"5")],
-            _ => &[],
-        };
         if matches!(status, 400 | 408 | 413) {
             self.response.close();
         }

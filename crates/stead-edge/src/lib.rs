@@ -12,23 +12,20 @@ mod body;
 mod buffer;
 mod chunked;
 mod connection;
-#[allow(dead_code)]
 mod date;
 mod deadline;
 mod exchange;
-#[allow(dead_code)]
 mod folder;
 mod forward;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod listen;
-#[allow(dead_code)]
 mod page;
-#[allow(dead_code)]
 mod path;
 mod probe;
 mod response;
-#[allow(dead_code)]
 mod router;
 mod table;
 mod tunnel;

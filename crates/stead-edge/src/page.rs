@@ -8,6 +8,8 @@ mod text;
 
 use std::borrow::Cow;
 
+pub(crate) use accept::weight;
+
 /// Fits the page: an inline style and nothing else.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 

@@ -1,7 +1,8 @@
 //! A response on its way to the visitor: its head is written once, checked and normalised; its body is
 //! framed in the one way that fits the visitor and the length that is known.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::sync::Arc;
 
 use crate::date;
 use crate::head::tokens;
@@ -182,7 +183,7 @@ impl Response {
     }
 
     /// A part of a file as a piece of the body.
-    pub(crate) fn file(&mut self, output: &mut Output, file: OwnedFd, offset: u64, length: u64) {
+    pub(crate) fn file(&mut self, output: &mut Output, file: Arc<File>, offset: u64, length: u64) {
         let length = match &mut self.framing {
             Framing::Unknown | Framing::Empty => return,
             Framing::Length(left) => {

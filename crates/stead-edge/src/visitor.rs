@@ -1,9 +1,11 @@
 //! A visitor's connection: what was read from it, and what is still to be written.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::sendfile;
@@ -37,7 +39,7 @@ pub(crate) struct Output {
 enum Segment {
     Bytes(Vec<u8>),
     File {
-        file: OwnedFd,
+        file: Arc<File>,
         offset: u64,
         left: u64,
     },
@@ -69,7 +71,7 @@ impl Output {
     }
 
     /// A part of a file, at the end.
-    pub(crate) fn write_file(&mut self, file: OwnedFd, offset: u64, length: u64) {
+    pub(crate) fn write_file(&mut self, file: Arc<File>, offset: u64, length: u64) {
         if length > 0 {
             self.segments.push_back(Segment::File {
                 file,
@@ -211,7 +213,7 @@ impl Visitor {
 fn poll_sendfile(
     socket: &TcpStream,
     context: &mut Context<'_>,
-    file: &OwnedFd,
+    file: &File,
     offset: &mut u64,
     left: u64,
 ) -> Poll<io::Result<u64>> {

@@ -1,6 +1,8 @@
 //! Responses in the frames of the worker protocol.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::Failure;
 use crate::buffer::{Buffer, SIZE};
@@ -74,7 +76,8 @@ impl FrameDecoder {
                     if descriptors.is_empty() {
                         return Err(broken("a file without its descriptor"));
                     }
-                    response.file(output, descriptors.remove(0), offset, length);
+                    let file = Arc::new(File::from(descriptors.remove(0)));
+                    response.file(output, file, offset, length);
                 }
                 kind::END if response.has_begun() => {
                     received.consume(end);

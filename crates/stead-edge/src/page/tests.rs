@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::accept::{prefers_json, weight};
 use super::*;
 
-const STATUSES: [u16; 15] = [
-    400, 404, 405, 408, 413, 414, 416, 421, 429, 431, 500, 502, 503, 504, 505,
+const STATUSES: [u16; 16] = [
+    400, 404, 405, 408, 412, 413, 414, 416, 421, 429, 431, 500, 502, 503, 504, 505,
 ];
 
 fn html_of(status: u16, reason: Reason) -> String {

@@ -30,6 +30,11 @@ pub(super) fn of(status: u16, reason: Reason) -> Text {
             "The connection was open, but the request did not arrive in time.",
             "Check your connection and try again.",
         ),
+        412 => (
+            "This has changed meanwhile",
+            "The request was meant for an earlier version of what is at this address.",
+            "Load the page again, then repeat what you did.",
+        ),
         413 => (
             "This is too large to send",
             "What you sent is larger than this site accepts.",
