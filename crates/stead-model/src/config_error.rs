@@ -130,7 +130,11 @@ impl<'a> SourceFile<'a> {
         }
         let line = self.line_starts.partition_point(|start| *start <= at) - 1;
         let start = self.line_starts[line];
-        let source_line = self.text[start..].split('\n').next().unwrap_or("");
+        let mut source_line = self.text[start..].split('\n').next().unwrap_or("");
+        if key.starts_with("secret") {
+            // What was written as a secret's value must not get into logs.
+            source_line = source_line.split('=').next().unwrap_or("");
+        }
         let error = ConfigError {
             file: self.name.to_owned(),
             line: line + 1,

@@ -243,3 +243,6 @@ impl Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

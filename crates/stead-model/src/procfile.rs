@@ -61,8 +61,12 @@ fn entry(line: &str, number: usize) -> Result<Entry, Problem> {
     };
     let (name, command) = (name.trim_end(), command.trim());
     manifest::name(name).map_err(|problem| Problem {
+        why: format!(
+            "`{}` before the colon is not a name: {}",
+            manifest::shorten(name),
+            problem.why
+        ),
         hint: Some(example.into()),
-        ..problem
     })?;
     let command = manifest::shell_line(command).map_err(|problem| Problem {
         why: format!("the command of `{name}` is not one: {}", problem.why),

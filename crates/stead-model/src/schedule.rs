@@ -183,3 +183,6 @@ fn zone(name: &str) -> Result<TimeZone, Problem> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,8 @@ pub struct Table {
     pub keys: &'static [Key],
     /// The keys are the user's own names.
     pub free: bool,
-    /// `false`: refused as not supported yet.
-    pub supported: bool,
+    /// `Some`: refused as not supported yet, with what to do instead.
+    pub not_yet: Option<&'static str>,
 }
 
 /// One key of a table.
@@ -76,7 +76,7 @@ pub(super) static TOP: Table = Table {
         "\"shop\"",
     )],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static BUILD: Table = Table {
@@ -129,7 +129,7 @@ pub(super) static BUILD: Table = Table {
         ),
     ],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static PROCESS: Table = Table {
@@ -212,7 +212,7 @@ pub(super) static PROCESS: Table = Table {
         ),
     ],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static HEALTH: Table = Table {
@@ -238,7 +238,7 @@ pub(super) static HEALTH: Table = Table {
         key("within", "Health::within", DURATION, "`\"60s\"`", "\"2m\""),
     ],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static JOB: Table = Table {
@@ -271,7 +271,7 @@ pub(super) static JOB: Table = Table {
         key("timeout", "Job::timeout", DURATION, "`\"1h\"`", "\"10m\""),
     ],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static RELEASE: Table = Table {
@@ -286,7 +286,7 @@ pub(super) static RELEASE: Table = Table {
         "\"flask db upgrade\"",
     )],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static ROUTE: Table = Table {
@@ -326,7 +326,7 @@ pub(super) static ROUTE: Table = Table {
         ),
     ],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static ENV: Table = Table {
@@ -337,7 +337,7 @@ pub(super) static ENV: Table = Table {
           `STEAD_` are set by Stead and refused here.",
     keys: &[],
     free: true,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static SECRET: Table = Table {
@@ -352,7 +352,7 @@ pub(super) static SECRET: Table = Table {
         "true",
     )],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static VOLUME: Table = Table {
@@ -367,7 +367,7 @@ pub(super) static VOLUME: Table = Table {
         "\"instance\"",
     )],
     free: false,
-    supported: true,
+    not_yet: None,
 };
 
 pub(super) static SERVICE: Table = Table {
@@ -376,7 +376,7 @@ pub(super) static SERVICE: Table = Table {
     doc: "A database or cache that Stead runs for the app.",
     keys: &[],
     free: true,
-    supported: false,
+    not_yet: Some("run the database beside the app and give its address in `[env]`"),
 };
 
 pub(super) static HOSTS: Table = Table {
@@ -385,7 +385,7 @@ pub(super) static HOSTS: Table = Table {
     doc: "The machines that the app is deployed to, by environment.",
     keys: &[],
     free: true,
-    supported: false,
+    not_yet: Some("take it out: `stead up` runs the app on this machine"),
 };
 
 /// Words that people bring from other tools, and what is meant: table, their word, ours.
@@ -412,7 +412,6 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("process.NAME", "instances", "count"),
     ("process.NAME", "replicas", "count"),
     ("process.NAME", "scale", "count"),
-    ("process.NAME", "app", "wsgi"),
     ("process.NAME", "healthcheck", "health"),
     ("process.NAME", "health-check", "health"),
     ("process.NAME", "mem", "memory"),
@@ -442,11 +441,14 @@ impl Table {
     }
 }
 
-/// The tables at the top of the file, without what follows a dot.
-pub(crate) fn top_names() -> impl Iterator<Item = &'static str> {
-    TABLES
-        .iter()
-        .filter(|table| !table.path.is_empty())
-        .filter_map(|table| table.path.split('.').next())
-        .chain(TOP.keys.iter().map(|key| key.name))
+/// What stands at the top of the file: its keys, and its tables without what follows a dot.
+pub(crate) fn top_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = TOP.keys.iter().map(|key| key.name).collect();
+    for table in TABLES {
+        let name = table.path.split('.').next().unwrap_or_default();
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

@@ -25,19 +25,13 @@ pub(super) fn manifest(text: &str, file_name: &str) -> Result<Manifest, ConfigEr
 fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
     let top = Section::open(file, table, String::new(), 0, &keys::TOP);
     for (name, value) in table {
-        if !keys::top_names().any(|known| known == name.get_ref()) {
+        if !keys::top_names().contains(&name.get_ref().as_ref()) {
             top.unknown_key(name, value);
         }
     }
-    for kind in keys::TABLES.iter().filter(|kind| !kind.supported) {
-        let name = kind.path.split('.').next().unwrap_or_default();
-        if let Some((at, _)) = top.value(name) {
-            file.report(
-                at,
-                name,
-                format!("`[{}]` is not supported yet", kind.path),
-                None,
-            );
+    for kind in keys::TABLES {
+        if let Some(instead) = kind.not_yet {
+            not_yet(&top, kind, instead);
         }
     }
     let routes = route::read(&top);
@@ -66,7 +60,7 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
             .map(|(name, section)| (name, job(&section)))
             .collect(),
         release_command: only(&top, &keys::RELEASE).and_then(|section| {
-            if !section.has("command") {
+            if !section.has_or_means("command") {
                 section.wrong(
                     "`release` has no `command`".into(),
                     Some(missing_hint(&keys::RELEASE, "command")),
@@ -78,6 +72,32 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         env,
         secret,
         volume: volumes(&top),
+    }
+}
+
+/// Refuse a table whose feature is not built yet: each one by its name.
+fn not_yet(top: &Section<'_>, kind: &keys::Table, instead: &str) {
+    let (group, named) = match kind.path.split_once('.') {
+        Some((group, _)) => (group, true),
+        None => (kind.path, false),
+    };
+    let Some((key, value)) = top.table.get_key_value(group) else {
+        return;
+    };
+    let report = |at: usize, path: &str| {
+        let message = format!("`[{path}]` is not supported yet");
+        top.file.report(at, path, message, Some(instead.to_owned()));
+    };
+    match value.get_ref().as_table() {
+        Some(table) if named && !table.is_empty() => {
+            for name in table.keys() {
+                report(name.span().start, &format!("{group}.{}", name.get_ref()));
+            }
+        }
+        None if keys::TABLES.iter().any(|table| table.key(group).is_some()) => {
+            top.unknown_key(key, value)
+        }
+        _ => report(key.span().start, group),
     }
 }
 
@@ -199,7 +219,12 @@ pub(super) fn missing_hint(kind: &keys::Table, name: &str) -> String {
 
 fn build(section: &Section<'_>) -> Build {
     Build {
-        python: section.string("python", values::python_version),
+        python: section.quoted(
+            "python",
+            "stands without quotes",
+            str::to_owned,
+            values::python_version,
+        ),
         root: section
             .string("root", values::relative_path)
             .filter(|root| root != "."),
@@ -218,13 +243,13 @@ fn build(section: &Section<'_>) -> Build {
 }
 
 fn job(section: &Section<'_>) -> Job {
-    if !section.has("command") {
+    if !section.has_or_means("command") {
         section.wrong(
             format!("`{}` has no `command`", section.path),
             Some(missing_hint(&keys::JOB, "command")),
         );
     }
-    if !section.has("schedule") {
+    if !section.has_or_means("schedule") {
         for (key, what) in [
             ("timezone", "is only read for a `schedule`"),
             ("overlap", "is only of use with a `schedule`"),
@@ -257,7 +282,7 @@ fn job(section: &Section<'_>) -> Job {
             })
             .unwrap_or_default(),
         timeout: section
-            .string("timeout", values::duration_within("1s", "30d"))
+            .duration("timeout", "1s", "30d")
             .unwrap_or(Duration::from_secs(3600)),
     }
 }
@@ -320,7 +345,7 @@ fn secrets(top: &Section<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String
 fn volumes(top: &Section<'_>) -> BTreeMap<String, Volume> {
     let mut volumes: Vec<(String, Volume)> = Vec::new();
     for (name, section) in named(top, &keys::VOLUME, values::name) {
-        if !section.has("path") {
+        if !section.has_or_means("path") {
             section.wrong(
                 format!("`{}` has no `path`", section.path),
                 Some(missing_hint(&keys::VOLUME, "path")),
@@ -344,6 +369,7 @@ fn volumes(top: &Section<'_>) -> BTreeMap<String, Volume> {
                 why,
                 "volumes stand side by side: one for the outer directory is enough".to_owned(),
             );
+            break;
         }
         volumes.push((name, Volume { path }));
     }

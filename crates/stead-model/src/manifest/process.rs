@@ -31,12 +31,12 @@ pub(super) fn read(section: &Section<'_>, name: &str, reached: bool) -> Process 
         }),
         threads: section.read("threads", threads).unwrap_or(Threads::Auto),
         preload: section.boolean("preload").unwrap_or(false),
-        memory: section.string("memory", values::size_from("1M")),
+        memory: section.size("memory", "1M"),
         timeout: section
-            .string("timeout", values::duration_within("1ms", "1d"))
+            .duration("timeout", "1ms", "1d")
             .unwrap_or(Duration::from_secs(30)),
         drain: section
-            .string("drain", values::duration_within("0s", "1d"))
+            .duration("drain", "0s", "1d")
             .unwrap_or(Duration::from_secs(30)),
         health: health(section),
     };
@@ -61,6 +61,7 @@ fn program(section: &Section<'_>) -> Program {
         .filter(|name| section.has(name))
         .collect();
     match given.as_slice() {
+        [] if PROGRAMS.into_iter().any(|name| section.has_or_means(name)) => {}
         [] => section.wrong(
             format!("`{}` does not say what to run", section.path),
             Some("add one of `wsgi`, `asgi`, `command`, `static`, `uwsgi`; for example: wsgi = \"shop:app\"".into()),
@@ -298,7 +299,7 @@ fn health(section: &Section<'_>) -> Health {
         health.status = status;
     }
     health.host = section.string("host", |text| values::host(text, false));
-    if let Some(within) = section.string("within", values::duration_within("1s", "1d")) {
+    if let Some(within) = section.duration("within", "1s", "1d") {
         health.within = within;
     }
     health

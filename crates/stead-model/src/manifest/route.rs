@@ -74,16 +74,16 @@ fn not_a_route(top: &Section<'_>, at: usize, value: &DeValue<'_>, written: &str)
 }
 
 fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
+    let path = section.string("path", values::url_prefix);
+    let path_known = path.is_some() || !section.has("path");
     let route = Route {
         hosts: section.strings("hosts", |text| values::host(text, true)),
-        path: section
-            .string("path", values::url_prefix)
-            .unwrap_or_else(|| "/".into()),
+        path: path.unwrap_or_else(|| "/".into()),
         process: section.string("process", |text| {
             values::name(text).map(|()| text.to_owned())
         }),
         static_folders: static_folders(section),
-        body_limit: section.string("body-limit", values::size_from("1B")),
+        body_limit: section.size("body-limit", "1B"),
         redirects: redirects(section, &mut seen.redirects),
     };
     if section.table.is_empty() {
@@ -108,7 +108,7 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
     } else {
         &every
     } {
-        if !seen.routed.insert((host.clone(), route.path.clone())) {
+        if path_known && !seen.routed.insert((host.clone(), route.path.clone())) {
             let shown = if host == "*" { "every host" } else { host };
             let key = if section.has("hosts") {
                 "hosts"

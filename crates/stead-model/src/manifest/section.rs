@@ -1,11 +1,13 @@
 //! One table of a `stead.toml` while it is read: typed look-ups that report what is wrong and go on.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Key, OTHER_WORDS, Table};
+use super::values;
 use crate::config_error::{Problem, SourceFile, nearest};
 
 /// A table, where it is and what may be in it.
@@ -62,52 +64,71 @@ impl<'a> Section<'a> {
             .report(name.span().start, &self.full_key(given), message, hint);
     }
 
-    /// What an unknown key was probably meant to be.
-    fn meant(&self, given: &str, value: &DeValue<'_>) -> Option<String> {
+    /// The key of this table that an unknown one was probably meant to be.
+    fn meant_word(&self, given: &str) -> Option<&'static str> {
         let lower = given.to_lowercase().replace('_', "-");
         let other = OTHER_WORDS
             .iter()
             .find(|(table, word, _)| *table == self.kind.path && *word == lower);
         if let Some((_, _, ours)) = other {
+            return Some(ours);
+        }
+        // A key that is right elsewhere is not taken for one that merely looks alike.
+        if keys::TABLES.iter().any(|table| table.key(given).is_some()) {
+            return None;
+        }
+        nearest(given, self.known())
+    }
+
+    /// The names that this table may hold.
+    fn known(&self) -> Vec<&'static str> {
+        match self.kind.path {
+            "" => keys::top_names(),
+            _ => self.kind.keys.iter().map(|key| key.name).collect(),
+        }
+    }
+
+    /// Whether a key is there or probably was meant by one that is unknown: then it is not
+    /// reported as missing, too.
+    pub(crate) fn has_or_means(&self, name: &str) -> bool {
+        let mut unknown = self
+            .table
+            .keys()
+            .filter(|key| self.kind.key(key.get_ref()).is_none());
+        self.has(name) || unknown.any(|key| self.meant_word(key.get_ref()) == Some(name))
+    }
+
+    /// What an unknown key was probably meant to be, as a hint.
+    fn meant(&self, given: &str, value: &DeValue<'_>) -> Option<String> {
+        if let Some(word) = self.meant_word(given) {
             return Some(match self.kind.path {
-                "" if *ours != "app" => format!("did you mean `[{ours}]`?"),
-                _ => format!("did you mean `{ours}`?"),
+                "" if word != "app" => format!("did you mean `[{word}]`?"),
+                _ => format!("did you mean `{word}`?"),
             });
         }
-        let own: Vec<&str> = match self.kind.path {
-            "" => keys::top_names().collect(),
-            _ => self.kind.keys.iter().map(|key| key.name).collect(),
-        };
-        // A key that is right elsewhere is named before one that merely looks alike.
         let elsewhere: Vec<String> = keys::TABLES
             .iter()
             .filter(|table| table.key(given).is_some())
-            .map(|table| {
-                if table.path.is_empty() {
-                    "the top of the file".into()
-                } else {
-                    format!("`[{}]`", table.path)
-                }
+            .map(|table| match table.path {
+                "" => "at the top of the file".to_owned(),
+                path => format!("in `[{path}]`"),
             })
             .collect();
         if !elsewhere.is_empty() {
-            return Some(format!("`{given}` belongs in {}", elsewhere.join(" or ")));
+            return Some(format!("`{given}` belongs {}", elsewhere.join(" or ")));
         }
-        if let Some(word) = nearest(given, own.iter().copied()) {
-            return Some(format!("did you mean `{word}`?"));
-        }
-        let top = keys::top_names().find(|name| *name == given);
-        if let (Some(top), false) = (top, self.path.is_empty()) {
+        if !self.path.is_empty() && keys::top_names().contains(&given) {
             return Some(match value {
-                DeValue::Table(_) => format!("`[{top}]` is a table of its own"),
-                _ => format!("`{top}` belongs at the top of the file"),
+                DeValue::Table(_) => format!("`[{given}]` is a table of its own"),
+                _ => format!("`{given}` belongs at the top of the file"),
             });
         }
-        if own.is_empty() {
-            return None;
-        }
-        let list: Vec<String> = own.iter().map(|word| format!("`{word}`")).collect();
-        Some(format!("known here: {}", dedup(list).join(", ")))
+        let known: Vec<String> = self
+            .known()
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect();
+        (!known.is_empty()).then(|| format!("known here: {}", known.join(", ")))
     }
 
     /// The full key of one of this table's keys.
@@ -189,6 +210,46 @@ impl<'a> Section<'a> {
         self.read(name, |value| {
             check(value.as_str().ok_or(None)?).map_err(Some)
         })
+    }
+
+    /// A string that `check` accepts, for values that people write as a bare number: `unquoted`
+    /// says what is wrong with one, and `hint` how the number is written.
+    pub(crate) fn quoted<T>(
+        &self,
+        name: &str,
+        unquoted: &str,
+        hint: impl Fn(&str) -> String,
+        check: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let written = self
+            .value(name)
+            .map_or("", |(_, value)| self.given(value.span()));
+        self.read(name, |value| match value {
+            DeValue::String(text) => check(text).map_err(Some),
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                let problem = Problem::new(format!("`{}` {unquoted}", shorten(written)));
+                Err(Some(
+                    problem.hint(format!("{name} = \"{}\"", hint(&shorten(written)))),
+                ))
+            }
+            _ => Err(None),
+        })
+    }
+
+    /// A duration between two others, both allowed.
+    pub(crate) fn duration(&self, name: &str, least: &str, most: &str) -> Option<Duration> {
+        let check = values::duration_within(least, most);
+        self.quoted(name, "has no unit", |number| format!("{number}s"), check)
+    }
+
+    /// A size that is not below `least`.
+    pub(crate) fn size(&self, name: &str, least: &str) -> Option<u64> {
+        self.quoted(
+            name,
+            "has no unit",
+            |number| format!("{number}M"),
+            values::size_from(least),
+        )
     }
 
     /// `true` or `false`.
@@ -305,14 +366,4 @@ pub(crate) fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn dedup(list: Vec<String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    for item in list {
-        if !kept.contains(&item) {
-            kept.push(item);
-        }
-    }
-    kept
 }

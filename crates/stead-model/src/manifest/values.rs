@@ -382,6 +382,9 @@ pub(crate) fn entry_point(text: &str) -> Result<String, Problem> {
     let example = "an entry point is `module:attribute` or `module:factory()`: \"shop:app\", \"shop.web:create_app()\"";
     let shown = shorten(text);
     let bad = |why: String| Problem::new(why).hint(example);
+    if text.is_empty() {
+        return Err(bad("it is empty".into()));
+    }
     let Some((module, attribute)) = text.split_once(':') else {
         let problem = Problem::new(format!("`{shown}` names no attribute after a `:`"));
         let module = text.trim_end_matches(".py").replace('/', ".");
@@ -400,6 +403,9 @@ pub(crate) fn entry_point(text: &str) -> Result<String, Problem> {
                 .hint(format!("\"{module}:{attribute}\"")),
         );
     }
+    if module.is_empty() {
+        return Err(bad(format!("`{shown}` names no module before the `:`")));
+    }
     if !module_name(module) {
         return Err(bad(format!(
             "`{}` is not the name of a Python module",
@@ -413,6 +419,9 @@ pub(crate) fn entry_point(text: &str) -> Result<String, Problem> {
                 .hint("call the factory in a module of your own, for example wsgi.py, and name that: \"wsgi:app\"")),
             false => Err(bad(format!("`{shown}` is not an entry point"))),
         };
+    }
+    if attribute.is_empty() {
+        return Err(bad(format!("`{shown}` names no attribute after the `:`")));
     }
     if !dotted_name(dotted, false) {
         return Err(bad(format!(
