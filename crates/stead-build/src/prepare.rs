@@ -8,6 +8,7 @@ use stead_model::release::Release;
 
 use crate::environment::{self, Additions, Environment, Recipe};
 use crate::interpreter::Interpreter;
+use crate::interpreter::wanted::Version;
 use crate::machine::Machine;
 use crate::{Error, Progress, Source, index, interpreter, launch, requirements, routes, scan};
 
@@ -25,9 +26,15 @@ pub(crate) fn prepare(
             false => None,
             true => Some(python(machine, manifest, source, &code, progress)?),
         };
+    let dependencies = requirements::file(&manifest.build, &code)?;
     let place = launch::Place {
+        machine,
+        code: &code,
         state: &source.state,
-        environment: environment.as_ref(),
+        environment: environment
+            .as_ref()
+            .map(|(environment, version)| (environment, *version)),
+        dependencies: dependencies.as_deref(),
     };
     let mut processes = BTreeMap::new();
     for (name, process) in &manifest.process {
@@ -38,8 +45,15 @@ pub(crate) fn prepare(
     Ok(Release {
         app: manifest.app.clone(),
         number: source.number,
-        path: environment.iter().map(Environment::bin).collect(),
-        env: variables(manifest, environment.as_ref()),
+        path: environment
+            .iter()
+            .map(|(environment, _)| environment.bin())
+            .collect(),
+        env: variables(
+            manifest,
+            &code,
+            environment.as_ref().map(|(environment, _)| environment),
+        ),
         secrets: manifest
             .secret
             .iter()
@@ -64,7 +78,7 @@ fn python(
     source: &Source,
     code: &Path,
     progress: &dyn Progress,
-) -> Result<Environment, Error> {
+) -> Result<(Environment, Version), Error> {
     let index = index::resolve(manifest.build.index.as_deref(), machine)?;
     let want = interpreter::wanted::wanted(manifest.build.python.as_deref(), code)?;
     let interpreter = interpreter::find(machine, &interpreter::memory(&source.state), &want)?;
@@ -82,7 +96,8 @@ fn python(
         packages: &manifest.build.packages,
         additions: additions(manifest, code, &interpreter),
     };
-    environment::obtain(machine, &source.state, &recipe, progress)
+    let environment = environment::obtain(machine, &source.state, &recipe, progress)?;
+    Ok((environment, interpreter.version))
 }
 
 /// What Stead adds for this app, as far as its source says.
@@ -95,7 +110,7 @@ fn additions(manifest: &Manifest, code: &Path, interpreter: &Interpreter) -> Add
     Additions {
         uvicorn: asgi,
         setuptools: found.pkg_resources
-            || found.distutils && interpreter.version >= interpreter::wanted::Version(3, 12, 0),
+            || found.distutils && interpreter.version >= Version(3, 12, 0),
     }
 }
 
@@ -134,7 +149,11 @@ fn needs_python(manifest: &Manifest) -> bool {
 }
 
 /// Variables for everything that runs. What the manifest says wins.
-fn variables(manifest: &Manifest, environment: Option<&Environment>) -> BTreeMap<String, String> {
+fn variables(
+    manifest: &Manifest,
+    code: &Path,
+    environment: Option<&Environment>,
+) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     if let Some(environment) = environment {
@@ -143,6 +162,9 @@ fn variables(manifest: &Manifest, environment: Option<&Environment>) -> BTreeMap
         set("PYTHONUNBUFFERED", "1".into());
         // The edge is the only one that can reach an instance, and it sets these headers itself.
         set("FORWARDED_ALLOW_IPS", "*".into());
+    }
+    for process in manifest.process.values() {
+        variables.extend(launch::variables(process, code));
     }
     variables.extend(manifest.env.clone());
     variables
