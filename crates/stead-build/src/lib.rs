@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 mod hash;
 mod index;
+mod init;
 mod interpreter;
 mod launch;
 mod machine;
@@ -22,6 +23,8 @@ use stead_model::manifest::Manifest;
 use stead_model::release::Release;
 
 use machine::Machine;
+
+pub use init::init_text;
 
 /// What was found in a source tree that has no `stead.toml` (or beside one).
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@
 use super::kinds::{Kind, Scope, Thing};
 use super::project::Project;
 use super::syntax::{Binding, Place, Value};
-use super::tree::{file_name, parent, within};
+use super::tree::{file_name, parent};
 
 /// Something that a server could be given.
 #[derive(Clone, Debug)]
@@ -457,6 +457,12 @@ fn push(
     } else {
         position(ATTRIBUTES, name)
     };
+    // Within `Tier::Wsgi`, wsgi.py comes before asgi.py.
+    let script = if tier == Tier::Wsgi {
+        usize::from(asgi)
+    } else {
+        script
+    };
     found.candidates.push(Candidate {
         file: file.to_owned(),
         attribute,
@@ -467,9 +473,14 @@ fn push(
     });
 }
 
-impl Candidate {
-    /// Prefer candidates under `base`.
-    pub(crate) fn is_in(&self, base: &str) -> bool {
-        within(base, &self.file).is_some()
+/// An entry point that the repository names and that could not be followed.
+pub(crate) fn believed(file: &str, attribute: &str, kind: Kind) -> Candidate {
+    Candidate {
+        file: file.to_owned(),
+        attribute: attribute.to_owned(),
+        kind,
+        tier: Tier::Named,
+        line: 0,
+        rank: (0, 0, 0),
     }
 }
