@@ -45,6 +45,9 @@ pub(crate) struct Place<'a> {
     pub(crate) environment: Option<(&'a Environment, Version)>,
     /// The file that the app's dependencies are in, for hints: `requirements.txt`.
     pub(crate) dependencies: Option<&'a str>,
+    /// Nothing is built yet: what would be in the environment is taken to be there, and no
+    /// file is written.
+    pub(crate) planned: bool,
 }
 
 /// How one process is run; the rest of its specification is as the manifest says.
@@ -143,7 +146,10 @@ fn stead(name: &str, entry: &str, process: &Process, place: Place<'_>) -> Result
     let (environment, _) = environment(name, place)?;
     let mut arguments = vec![
         text(&environment.python()),
-        text(&worker::write(place.state)?),
+        text(&match place.planned {
+            true => worker::path(place.state),
+            false => worker::write(place.state)?,
+        }),
     ];
     if process.preload {
         arguments.push("--preload".into());
@@ -176,6 +182,9 @@ fn environment<'a>(name: &str, place: Place<'a>) -> Result<(&'a Environment, Ver
 /// A program of the app's environment: its own pin, never one that Stead chose.
 fn program(name: &str, program: &str, place: Place<'_>) -> Result<PathBuf, Error> {
     let (environment, _) = environment(name, place)?;
+    if place.planned {
+        return Ok(environment.bin().join(program));
+    }
     environment.program(program).ok_or_else(|| {
         let file = place.dependencies.unwrap_or("requirements.txt");
         impossible(

@@ -53,6 +53,9 @@ pub(super) fn gunicorn(
 fn asgi_worker(name: &str, place: Place<'_>) -> Result<&'static str, Error> {
     let (environment, _) = environment(name, place)?;
     let has = |distribution: &str| environment.version_of(distribution).is_some();
+    if place.planned {
+        return Ok("uvicorn.workers.UvicornWorker");
+    }
     if has("uvicorn-worker") {
         return Ok("uvicorn_worker.UvicornWorker");
     }
