@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use stead_build::{Detection, detect};
-use stead_model::manifest::{Count, Program, Threads};
+use stead_model::manifest::{Count, Manifest, Program, Threads};
 
 const LINE: &str = "----------\n";
 
@@ -120,6 +120,19 @@ fn render(result: Result<Detection, stead_build::Error>) -> String {
     out
 }
 
+/// What `init` writes is the manifest that was detected, and every alternative is TOML.
+fn comes_back(name: &str, found: &Detection) {
+    let text = stead_build::init_text(found);
+    match Manifest::parse(&text, "stead.toml") {
+        Ok(manifest) => assert_eq!(manifest, found.manifest, "{name}:\n{text}"),
+        Err(errors) => panic!("{name}: {errors}\n{text}"),
+    }
+    for alternative in &found.alternatives {
+        let parsed = alternative.toml.parse::<toml::Table>();
+        assert!(parsed.is_ok(), "{name}: {}", alternative.toml);
+    }
+}
+
 #[test]
 fn every_case_is_detected_as_written_down() {
     let bless = std::env::var_os("STEAD_BLESS").is_some();
@@ -132,7 +145,11 @@ fn every_case_is_detected_as_written_down() {
         let root = temporary.path().join(&*name);
         fs::create_dir(&root).expect("a directory");
         plant(&root, tree);
-        let said = render(detect(&root));
+        let found = detect(&root);
+        if let Ok(found) = &found {
+            comes_back(&name, found);
+        }
+        let said = render(found);
         if said == expected {
             continue;
         }
