@@ -19,8 +19,8 @@ atexit.register(print, "atexit ran")
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
+    print("began", path)
     if path == "/wait":
-        print("waiting")
         go.wait(20)
     if path == "/go":
         go.set()
@@ -44,6 +44,12 @@ def cpu_ticks(pid):
     with open("/proc/%d/stat" % pid) as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
+
+
+def sockets_of(pid):
+    """How many sockets a worker has open; the listening one is one of them."""
+    directory = "/proc/%d/fd" % pid
+    return sum(os.readlink(os.path.join(directory, name)).startswith("socket:") for name in os.listdir(directory))
 
 
 def threads_of(pid):
@@ -138,9 +144,9 @@ class Ends(WorkerTest):
         for worker in self.each():
             worker.connect().ask("/")
             worker.connections.pop().close()
+            wait_until(lambda: sockets_of(worker.process.pid) == 1, lambda: "not closed")
             edge = worker.connect()
-            wait_until(lambda: threads_of(worker.process.pid) == 2, lambda: "not accepted")
-            time.sleep(0.05)
+            wait_until(lambda: sockets_of(worker.process.pid) == 2, lambda: "not accepted")
             worker.terminate()
             self.assertTrue(edge.closed())
             self.check_ended(worker)
@@ -149,7 +155,7 @@ class Ends(WorkerTest):
         for worker in self.each():
             edge = worker.connect()
             edge.send(request("/wait"))
-            worker.wait_for_log("waiting")
+            worker.wait_for_log("began /wait")
             worker.terminate()
             time.sleep(0.1)
             self.assertIsNone(worker.process.poll())
@@ -166,8 +172,7 @@ class Ends(WorkerTest):
             edge = worker.connect()
             edge.begin("/slurp")
             edge.body(b"x" * 1000)
-            # The worker has taken what was sent.
-            time.sleep(0.1)
+            worker.wait_for_log("began /slurp")
             worker.terminate()
             time.sleep(0.1)
             edge.body(b"x" * 1000)
@@ -180,8 +185,9 @@ class Ends(WorkerTest):
         for worker in self.each():
             edge = worker.connect()
             edge.begin("/slurp")
-            time.sleep(0.1)
+            worker.wait_for_log("began /slurp")
             worker.terminate()
+            # Long enough for a worker that did accept, and to its own favour if it is not.
             time.sleep(0.1)
             late = worker.connect()
             late.send(request("/late"))
