@@ -66,9 +66,11 @@ pub(crate) fn base(project: &Project<'_>, found: &Found) -> String {
         }
         if dependencies::is_base(tree, dir) {
             // The requirements may lie in a directory whose modules are imported from above.
-            let (root, _) = project.import_root("", &file);
-            let above = within(&root, dir).is_some() && root != dir;
-            return if above { root } else { dir.to_owned() };
+            let own = project.tree.has(&join(dir, "manage.py"));
+            return match project.imported_from_above(dir, &file) {
+                Some(root) if !own => root,
+                _ => dir.to_owned(),
+            };
         }
         dir = parent(dir);
     }
@@ -86,7 +88,7 @@ pub(crate) fn program(
     let best = found.candidates.first();
     let has_web = shipped::procfile(project, base, draft);
     let ini = shipped::uwsgi_ini(project, base);
-    let entry = best.map(|best| entry_point(project, base, best));
+    let entry = best.map(|best| entry_point(project, base, best, dependencies));
     let decided = if has_web {
         procfile_alternative(project, base, entry.as_ref(), draft);
         true
@@ -102,7 +104,8 @@ pub(crate) fn program(
         python(project, base, best, entry, named, draft);
         true
     } else {
-        own::program(project, base, found, dependencies, draft)
+        django::without_wsgi(project, base, draft)
+            || own::program(project, base, found, dependencies, draft)
     };
     let is_python =
         decided && (best.is_some() || dependencies.file.is_some() || !found.own.is_empty());
@@ -130,7 +133,26 @@ pub(crate) struct Entry {
     python_path: Option<String>,
 }
 
-fn entry_point(project: &Project<'_>, base: &str, best: &Candidate) -> Entry {
+/// Connexion 3 made its apps ASGI.
+fn is_asgi(kind: &Kind, dependencies: &Dependencies) -> bool {
+    match kind {
+        Kind::Asgi(_) => true,
+        Kind::Holds("Connexion", _) => {
+            let version = dependencies.packages.get("connexion");
+            let version = version.map_or("", String::as_str);
+            let old = ["=1", "=2", "<3", "~2", "^2", "~1", "^1"];
+            !old.iter().any(|old| version.contains(old))
+        }
+        _ => false,
+    }
+}
+
+fn entry_point(
+    project: &Project<'_>,
+    base: &str,
+    best: &Candidate,
+    dependencies: &Dependencies,
+) -> Entry {
     let dir = django::project_dir(project, &best.file)
         .filter(|_| {
             matches!(
@@ -152,7 +174,7 @@ fn entry_point(project: &Project<'_>, base: &str, best: &Candidate) -> Entry {
     let path = within(base, &root).unwrap_or_default();
     Entry {
         target: format!("{module}:{}", best.attribute),
-        asgi: matches!(best.kind, Kind::Asgi(_)),
+        asgi: is_asgi(&best.kind, dependencies),
         python_path: (!path.is_empty()).then(|| path.to_owned()),
     }
 }
@@ -200,6 +222,13 @@ fn python(
         false => Program::Wsgi(entry.target.clone()),
     };
     draft.run("web", program, from);
+    if project.module(&best.file).broken {
+        draft.note(format!(
+            "{} is not valid Python 3 as it stands: what could be read of it was used.",
+            best.file
+        ));
+    }
+    flask::unguarded(project, best, draft);
     if let Some(path) = &entry.python_path {
         draft.origin(
             "env.PYTHONPATH",
@@ -236,18 +265,15 @@ fn procfile_alternative(
         settings.asgi |= conf.line.asgi;
         settings.target = settings.target.or_else(|| conf.line.target.clone());
     }
-    let target = settings
-        .entry()
-        .filter(|_| settings.chdir.is_none())
-        .or_else(|| {
-            entry
-                .filter(|entry| !entry.asgi)
-                .map(|entry| entry.target.clone())
-        });
+    let target = settings.entry().or_else(|| {
+        entry
+            .filter(|entry| !entry.asgi)
+            .map(|entry| entry.target.clone())
+    });
     let uwsgi_ini = line.server == "uwsgi" && line.target.is_none();
     if let Some(target) = target.filter(|_| !settings.asgi && !uwsgi_ini) {
         let what = match line.server.as_str() {
-            "" => "the Procfile's line".to_owned(),
+            "" | "python" => "the Procfile's line".to_owned(),
             server => format!("{server}, with the settings of the Procfile's line"),
         };
         let mut toml = shipped::own_worker(&target, &settings);
@@ -300,7 +326,7 @@ fn around_python(
             flask::static_folder(project, base, draft);
         }
         framework_notes(project, base, dependencies, draft);
-        others(project, base, best, found, draft);
+        others(project, base, best, found, dependencies, draft);
     }
     if let Some(conf) = shipped::gunicorn_conf(project, base, None) {
         shipped::apply_gunicorn(&conf, draft);
@@ -340,7 +366,14 @@ fn framework_notes(
 }
 
 /// Other objects that could be meant.
-fn others(project: &Project<'_>, base: &str, best: &Candidate, found: &Found, draft: &mut Draft) {
+fn others(
+    project: &Project<'_>,
+    base: &str,
+    best: &Candidate,
+    found: &Found,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) {
     let same = |other: &Candidate| {
         other.file == best.file && other.attribute == best.attribute
             || origin_of(project, other) == origin_of(project, best)
@@ -359,7 +392,7 @@ fn others(project: &Project<'_>, base: &str, best: &Candidate, found: &Found, dr
             continue;
         }
         shown.push(origin);
-        let entry = entry_point(project, base, other);
+        let entry = entry_point(project, base, other, dependencies);
         let key = if entry.asgi { "asgi" } else { "wsgi" };
         draft.alternative(
             format!("{} holds another {} app", other.file, other.kind.name()),

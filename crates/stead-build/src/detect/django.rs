@@ -5,7 +5,7 @@ use super::paths::Paths;
 use super::project::Project;
 use super::syntax::Value;
 use super::tree::{file_name, join, parent, within};
-use stead_model::manifest::Route;
+use stead_model::manifest::{Program, Route};
 
 /// The directory of the `manage.py` that belongs to `file`.
 pub(crate) fn project_dir(project: &Project<'_>, file: &str) -> Option<String> {
@@ -46,7 +46,8 @@ pub(crate) fn settings(
     draft: &mut Draft,
 ) {
     let dir = project_dir(project, wsgi);
-    let named = settings_module(project, wsgi).or_else(|| {
+    let chosen = settings_module(project, wsgi);
+    let named = chosen.clone().or_else(|| {
         let manage = join(dir.as_deref()?, "manage.py");
         settings_module(project, &manage)
     });
@@ -87,6 +88,7 @@ pub(crate) fn settings(
     static_files(
         project,
         base,
+        chosen.as_deref().filter(|name| is_module_name(name)),
         &file,
         dir.as_deref(),
         required,
@@ -100,9 +102,18 @@ pub(crate) fn settings(
     }
 }
 
+fn is_module_name(name: &str) -> bool {
+    name.split('.').all(super::project::is_identifier)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, which has them all at hand"
+)]
 fn static_files(
     project: &Project<'_>,
     base: &str,
+    settings: Option<&str>,
     file: &str,
     dir: Option<&str>,
     required: bool,
@@ -127,8 +138,16 @@ fn static_files(
         return;
     };
     let manage = dir.and_then(|dir| within(base, &join(dir, "manage.py")).map(str::to_owned));
+    // manage.py may choose other settings than wsgi.py does.
+    let of_manage = dir.and_then(|dir| settings_module(project, &join(dir, "manage.py")));
+    let choice = match settings {
+        Some(settings) if of_manage.is_some() && of_manage.as_deref() != Some(settings) => {
+            format!("DJANGO_SETTINGS_MODULE={settings} ")
+        }
+        _ => String::new(),
+    };
     let line = format!(
-        "python {} collectstatic --noinput",
+        "{choice}python {} collectstatic --noinput",
         manage.as_deref().unwrap_or("manage.py")
     );
     if manage.is_none() || !uses_staticfiles(project, paths, file) {
@@ -196,4 +215,21 @@ pub(crate) fn add_static(prefix: &str, folder: &str, from: &str, draft: &mut Dra
             .static_folders
             .insert(prefix.to_owned(), folder.to_owned());
     }
+}
+
+/// A project with a `manage.py` and no `wsgi.py`: Django makes the app by itself.
+pub(crate) fn without_wsgi(project: &Project<'_>, base: &str, draft: &mut Draft) -> bool {
+    let manage = join(base, "manage.py");
+    let Some(settings) = settings_module(project, &manage) else {
+        return false;
+    };
+    if !is_module_name(&settings) || project.find(&manage, &settings).is_none() {
+        return false;
+    }
+    let program = Program::Wsgi("django.core.wsgi:get_wsgi_application()".to_owned());
+    draft.run("web", program, manage.clone());
+    draft.origin("env.DJANGO_SETTINGS_MODULE", manage);
+    let env = &mut draft.manifest.env;
+    env.insert("DJANGO_SETTINGS_MODULE".to_owned(), settings);
+    true
 }

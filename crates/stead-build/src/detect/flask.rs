@@ -1,6 +1,8 @@
 //! Flask: its static folder, and globals that only `__main__` fills.
 
 use super::draft::Draft;
+use super::entry::Candidate;
+use super::kinds::Kind;
 use super::paths::Paths;
 use super::project::Project;
 use super::syntax::{Call, Place, Value};
@@ -102,4 +104,31 @@ pub(crate) fn unfilled(project: &Project<'_>, file: &str) -> Vec<(String, u32)> 
         }
     }
     names
+}
+
+/// `app.run()` outside of `if __name__ == "__main__"` would start the development server at
+/// import. Flask leaves it out when its own command line says so.
+pub(crate) fn unguarded(project: &Project<'_>, best: &Candidate, draft: &mut Draft) {
+    let module = project.module(&best.file);
+    let name = best.attribute.trim_end_matches("()").split('.').next();
+    let run = module.calls.iter().find(|call| {
+        let at_import = call.place <= Place::Branch;
+        at_import && call.function.strip_suffix(".run") == name
+    });
+    let Some(run) = run else { return };
+    let at = format!("{}:{}", best.file, run.line);
+    if best.kind == Kind::Wsgi("Flask") {
+        draft.note(format!(
+            "{at} calls `{}` at import: FLASK_RUN_FROM_CLI makes Flask leave it out; better, put it under `if __name__ == \"__main__\"`.",
+            run.function
+        ));
+        draft.origin("env.FLASK_RUN_FROM_CLI", at);
+        let env = &mut draft.manifest.env;
+        env.insert("FLASK_RUN_FROM_CLI".to_owned(), "true".to_owned());
+    } else {
+        draft.note(format!(
+            "{at} calls `{}` at import, so that importing it does not return: put it under `if __name__ == \"__main__\"`.",
+            run.function
+        ));
+    }
 }

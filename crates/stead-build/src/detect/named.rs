@@ -53,6 +53,18 @@ pub(crate) fn collect(project: &Project<'_>) -> Vec<Named> {
             run_calls(project, path, &mut named);
         }
     }
+    if let Some(conf) = super::shipped::gunicorn_conf(project, "", None) {
+        if conf.line.target.is_some() {
+            named.insert(
+                0,
+                Named {
+                    dir: parent(&conf.path).to_owned(),
+                    from: format!("{}: wsgi_app", conf.path),
+                    line: conf.line,
+                },
+            );
+        }
+    }
     flask_app(project, &mut named);
     // A script that is only run says least.
     named.retain(|hint| hint.line.server != "python");

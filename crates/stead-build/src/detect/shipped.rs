@@ -318,8 +318,9 @@ pub(crate) fn apply_gunicorn(conf: &GunicornConf, draft: &mut Draft) {
                     &conf.path
                 },
                 match draft.manifest.process.get("web").map(|web| &web.program) {
-                    Some(Program::Wsgi(entry)) => entry.as_str(),
-                    _ => "",
+                    Some(Program::Wsgi(entry)) if entry.contains('(') => format!("'{entry}'"),
+                    Some(Program::Wsgi(entry)) => entry.clone(),
+                    _ => String::new(),
                 }
             ))
         ),
