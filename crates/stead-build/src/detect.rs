@@ -12,22 +12,36 @@
 
 use std::path::Path;
 
-use stead_model::manifest::Program;
+use stead_model::manifest::fit_app_name;
 
 use crate::{Detection, Error};
 
+mod choose;
 mod dependencies;
+mod django;
 mod draft;
 mod entry;
+mod flask;
 mod kinds;
+mod named;
+mod node;
+mod own;
+mod paths;
 mod project;
+mod server_line;
+mod shipped;
+mod state;
 mod syntax;
 mod tree;
+pub(crate) mod uwsgi;
+mod versions;
+
+pub(crate) use draft::quoted;
 
 use draft::Draft;
-use entry::Candidate;
+use entry::{Found, Passed, Why};
 use project::Project;
-use tree::{Tree, parent, within};
+use tree::Tree;
 
 /// The stack for reading sources of strangers: their syntax trees may be deep.
 const STACK: usize = 256 * 1024 * 1024;
@@ -65,80 +79,72 @@ fn detect_here(dir: &Path) -> Result<Detection, Error> {
     })?;
     let project = Project::new(&tree);
     let mut draft = Draft::default();
-    draft.manifest.app = app_name(dir);
-    let found = entry::find(&project);
-    if let Some(best) = found.candidates.first() {
-        python(&project, best, &mut draft);
-        return Ok(draft.finish());
-    }
-    Err(Error {
-        act: format!("cannot tell what to run in `{}`", dir.display()),
-        causes: Vec::new(),
-        hint: None,
-        output: Vec::new(),
-    })
-}
-
-/// The directory's name, made to fit `[a-z][a-z0-9-]{0,31}`.
-fn app_name(dir: &Path) -> String {
     let full = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let name = full.file_name().map(|name| name.to_string_lossy());
-    let mut fit = String::new();
-    for c in name.unwrap_or_default().to_lowercase().chars() {
-        match c {
-            'a'..='z' => fit.push(c),
-            '0'..='9' if !fit.is_empty() => fit.push(c),
-            _ if !fit.is_empty() && !fit.ends_with('-') => fit.push('-'),
-            _ => {}
-        }
+    draft.manifest.app = fit_app_name(&name.unwrap_or_default());
+    if tree.cut {
+        draft.note("The tree has very many files: only the first ones were looked at.");
     }
-    fit.truncate(32);
-    let fit = fit.trim_end_matches('-');
-    if fit.is_empty() { "app" } else { fit }.to_owned()
+    let mut found = entry::find(&project);
+    let hints = named::collect(&project);
+    let named = named::raise(&project, &mut found, &hints);
+    choose::channels(&project, &mut found);
+    let base = choose::base(&project, &found);
+    let dependencies = dependencies::read(&project, &base);
+    let decided = choose::program(&project, &base, &found, &dependencies, named, &mut draft);
+    if !decided {
+        return Err(nothing(dir, &found));
+    }
+    Ok(draft.finish())
 }
 
-/// The directory that holds what `file` needs: the nearest one upwards that says so.
-fn base_of(project: &Project<'_>, file: &str) -> String {
-    let mut dir = project.package_parent(file);
-    loop {
-        if dir.is_empty() || dependencies::is_base(project.tree, dir) {
-            return dir.to_owned();
-        }
-        dir = parent(dir);
+/// Nothing can be run: what was looked for, and the lines to write.
+fn nothing(dir: &Path, found: &Found) -> Error {
+    let mut causes = vec![
+        "no Procfile, uwsgi.ini, Python app object (Flask, Django, FastAPI, …), package.json with a `start` script, or index.html was found"
+            .to_owned(),
+    ];
+    let mut example = "wsgi = \"module:app\"".to_owned();
+    for passed in found.passed.iter().take(5) {
+        let Passed {
+            file, name, line, ..
+        } = passed;
+        causes.push(match &passed.why {
+            Why::Decoy(what) => format!("`{name}` in {file}:{line} is {what}"),
+            Why::NeedsArguments(needed) => {
+                example = "wsgi = \"wsgi:app\"".to_owned();
+                format!(
+                    "the factory `{name}` in {file}:{line} needs arguments ({}): call it in a file wsgi.py of your own, as `app = {name}(…)`",
+                    needed.join(", ")
+                )
+            }
+            Why::OnlyMain => {
+                format!("`{name}` in {file}:{line} exists only when the file is run as a program")
+            }
+            Why::Elsewhere => {
+                format!("`{name}` in {file}:{line} lies among tests, examples or documents")
+            }
+        });
     }
-}
-
-fn python(project: &Project<'_>, best: &Candidate, draft: &mut Draft) {
-    let base = base_of(project, &best.file);
-    let (root, module) = project.import_root(&base, &best.file);
-    if !base.is_empty() {
-        draft.origin("build.root", format!("where `{}` lies", best.file));
-        draft.manifest.build.root = Some(base.clone());
+    Error {
+        act: format!("cannot tell what to run in `{}`", dir.display()),
+        causes,
+        hint: Some(format!(
+            "write a stead.toml with these lines, or with `command = \"…\"` for a program that listens on $PORT:\napp = \"{}\"\n[process.web]\n{example}",
+            fit_app_name(&dir.file_name().unwrap_or_default().to_string_lossy())
+        )),
+        output: Vec::new(),
     }
-    let path = within(&base, &root).unwrap_or_default();
-    if !path.is_empty() {
-        draft.origin(
-            "env.PYTHONPATH",
-            format!("`{}` imports from there", best.file),
-        );
-        draft
-            .manifest
-            .env
-            .insert("PYTHONPATH".to_owned(), path.to_owned());
-    }
-    let target = format!("{module}:{}", best.attribute);
-    let program = match best.kind {
-        kinds::Kind::Asgi(_) => Program::Asgi(target),
-        _ => Program::Wsgi(target),
-    };
-    draft.run("web", program, source_line(project, &best.file, best.line));
 }
 
 /// `app.py:12: app = Flask(__name__)`.
 fn source_line(project: &Project<'_>, file: &str, line: u32) -> String {
     let text = project.tree.read(file);
-    let index = usize::try_from(line).unwrap_or_default().saturating_sub(1);
-    let text = text.as_deref().and_then(|text| text.lines().nth(index));
+    let index = usize::try_from(line).unwrap_or_default().checked_sub(1);
+    let text = index.and_then(|index| text.as_deref()?.lines().nth(index));
     let text: String = text.unwrap_or_default().trim().chars().take(80).collect();
+    if text.is_empty() {
+        return file.to_owned();
+    }
     format!("{file}:{line}: {text}")
 }

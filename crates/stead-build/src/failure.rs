@@ -28,13 +28,13 @@ pub(crate) struct Context<'a> {
 
 /// Turn the failing program's output into an error. What is not known is shown in uv's own words.
 pub(crate) fn explain(lines: &[String], context: &Context<'_>) -> Error {
-    let text = lines.join("\n");
-    let package = failed_package(&text);
-    let act = match &package {
-        Some(package) => format!("cannot install `{package}`"),
-        None => context.act.to_owned(),
+    let mut text = lines.join("\n");
+    text.push('\n');
+    let packages = failed_packages(&text);
+    let (act, name) = match &packages {
+        Some((asked, failed)) => (format!("cannot install `{asked}`"), failed.as_str()),
+        None => (context.act.to_owned(), "a package"),
     };
-    let name = package.as_deref().unwrap_or("a package");
     let mut error =
         known(&text, &act, name, context).unwrap_or_else(|| Error::new(act, own_words(&text)));
     error.output = tail(lines);
@@ -302,17 +302,27 @@ fn too_old(act: &str, name: &str, since: (u32, u32), why: &str, context: &Contex
     .hinted(hint)
 }
 
-/// The package that uv says it could not build or download.
-fn failed_package(text: &str) -> Option<String> {
-    let signs = [
-        "Failed to build `",
-        "Failed to download and build `",
-        "Failed to download `",
-        "Failed to prepare `",
-    ];
-    let start = signs.iter().find_map(|sign| between(text, sign, "`"))?;
-    // `name @ file:///…` is a package of the app's own.
-    Some(start.split(" @ ").next().unwrap_or(start).to_owned())
+/// The packages that uv says it could not build or download: the one that the app asked for, and
+/// the one that failed, which may be needed only to build the first.
+fn failed_packages(text: &str) -> Option<(String, String)> {
+    let mut found = text.lines().filter_map(|line| {
+        let line = line.trim();
+        let said = line
+            .strip_prefix("error: ")
+            .or_else(|| line.strip_prefix("cause: "))?;
+        let rest = said.strip_prefix("Failed to ")?;
+        let named = ["build `", "download and build `", "download `", "prepare `"];
+        let name = named
+            .iter()
+            .find_map(|start| rest.strip_prefix(start))?
+            .split('`')
+            .next()?;
+        // `name @ file:///…` is a package of the app's own.
+        Some(name.split(" @ ").next().unwrap_or(name).to_owned())
+    });
+    let first = found.next()?;
+    let last = found.last().unwrap_or_else(|| first.clone());
+    Some((first, last))
 }
 
 /// uv's own explanation: its `error:` and `cause:` lines.
@@ -350,7 +360,8 @@ fn own_words(text: &str) -> Vec<String> {
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(start)?;
-    Some(rest.split(end).next().unwrap_or(rest).trim())
+    let (found, _) = rest.split_once(end)?;
+    Some(found.trim())
 }
 
 /// The lines below a heading, on one line.

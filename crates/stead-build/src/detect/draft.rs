@@ -71,7 +71,16 @@ impl Draft {
     }
 }
 
-/// A TOML string: quotes, backslashes and control characters escaped.
+/// A TOML string on one line: quotes, backslashes and control characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }

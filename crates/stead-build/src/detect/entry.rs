@@ -23,7 +23,7 @@
 use super::kinds::{Kind, Scope, Thing};
 use super::project::Project;
 use super::syntax::{Binding, Place, Value};
-use super::tree::{file_name, parent, within};
+use super::tree::{file_name, parent};
 
 /// Something that a server could be given.
 #[derive(Clone, Debug)]
@@ -209,6 +209,13 @@ pub(crate) fn find(project: &Project<'_>) -> Found {
 }
 
 fn look_at(project: &Project<'_>, file: &str, found: &mut Found) {
+    // `app/__init__.py` beside `app.py`: an import of `app` never reaches the file.
+    if project
+        .tree
+        .has(&format!("{}/__init__.py", file.trim_end_matches(".py")))
+    {
+        return;
+    }
     let module = project.module(file);
     let mut seen: Vec<&str> = Vec::new();
     for binding in module.bindings.iter().rev() {
@@ -230,7 +237,26 @@ fn look_at(project: &Project<'_>, file: &str, found: &mut Found) {
             _ => instance(project, file, bound, found),
         }
     }
+    starred(project, file, found);
     hug(project, file, found);
+}
+
+/// `from shop import *` in a wsgi.py.
+fn starred(project: &Project<'_>, file: &str, found: &mut Found) {
+    let module = project.module(file);
+    if module.stars.is_empty() || !matches!(file_name(file), "wsgi.py" | "asgi.py") {
+        return;
+    }
+    for name in ["application", "app"] {
+        if module.bound(name).is_some() {
+            continue;
+        }
+        let thing = project.thing(Scope::file(file), name);
+        let kind = project.kind_of(&thing);
+        if let Some(kind @ (Kind::Wsgi(_) | Kind::Asgi(_))) = kind {
+            push(project, file, name, name.to_owned(), kind, false, 1, found);
+        }
+    }
 }
 
 fn under_main(project: &Project<'_>, file: &str, binding: &Binding, found: &mut Found) {
@@ -457,6 +483,12 @@ fn push(
     } else {
         position(ATTRIBUTES, name)
     };
+    // Within `Tier::Wsgi`, wsgi.py comes before asgi.py.
+    let script = if tier == Tier::Wsgi {
+        usize::from(asgi)
+    } else {
+        script
+    };
     found.candidates.push(Candidate {
         file: file.to_owned(),
         attribute,
@@ -467,9 +499,14 @@ fn push(
     });
 }
 
-impl Candidate {
-    /// Prefer candidates under `base`.
-    pub(crate) fn is_in(&self, base: &str) -> bool {
-        within(base, &self.file).is_some()
+/// An entry point that the repository names and that could not be followed.
+pub(crate) fn believed(file: &str, attribute: &str, kind: Kind) -> Candidate {
+    Candidate {
+        file: file.to_owned(),
+        attribute: attribute.to_owned(),
+        kind,
+        tier: Tier::Named,
+        line: 0,
+        rank: (0, 0, 0),
     }
 }

@@ -127,15 +127,11 @@ impl<'a> Project<'a> {
         self.tree.in_dir(dir).any(|path| path.ends_with(".py"))
     }
 
-    /// The directory between `base` and `path` that must be on `sys.path` for `path` and its
-    /// neighbours to find each other, and `path`'s dotted name from there.
-    pub(crate) fn import_root(&self, base: &str, path: &str) -> (String, String) {
+    /// Directories from `path`'s package up to `base`, nearest first.
+    fn import_roots(&self, base: &str, path: &str) -> Vec<String> {
         let mut roots = Vec::new();
         let mut dir = self.package_parent(path);
-        loop {
-            if within(base, dir).is_none() {
-                break;
-            }
+        while within(base, dir).is_some() {
             roots.push(dir.to_owned());
             if dir == base || dir.is_empty() {
                 break;
@@ -145,9 +141,13 @@ impl<'a> Project<'a> {
         if roots.is_empty() {
             roots.push(base.to_owned());
         }
-        // The whole import graph below the entry point votes, not the file alone.
+        roots
+    }
+
+    /// How many imports of the import graph below `path` each of `roots` resolves.
+    fn votes(&self, roots: &[String], path: &str) -> Vec<usize> {
+        let mut votes = vec![0; roots.len()];
         let mut seen = vec![path.to_owned()];
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut at = 0;
         while at < seen.len() && seen.len() < 200 {
             let file = seen[at].clone();
@@ -155,14 +155,12 @@ impl<'a> Project<'a> {
             for import in &self.module(&file).imports {
                 if import.starts_with('.') {
                     // `from .x import y` in the file itself: its directory must be a package.
-                    if file == path && parent(path) == roots[0] && roots.len() > 1 {
-                        *votes.entry(roots[1].as_str()).or_default() += 1;
+                    if file == path && roots.len() > 1 && parent(path) == roots[0] {
+                        votes[1] += 1;
                     }
                 } else {
-                    for root in &roots {
-                        if self.resolves_from(root, import) {
-                            *votes.entry(root.as_str()).or_default() += 1;
-                        }
+                    for (root, count) in roots.iter().zip(&mut votes) {
+                        *count += usize::from(self.resolves_from(root, import));
                     }
                 }
                 if let Some(found) = self.find(&file, import) {
@@ -172,6 +170,29 @@ impl<'a> Project<'a> {
                 }
             }
         }
+        votes
+    }
+
+    /// The directory above `dir` from which `path` is imported, if its imports say so.
+    pub(crate) fn imported_from_above(&self, dir: &str, path: &str) -> Option<String> {
+        let roots = self.import_roots("", path);
+        let votes = self.votes(&roots, path);
+        let own = roots.iter().position(|root| root == dir);
+        let own = own.map_or(0, |at| votes[at]);
+        let above = roots
+            .iter()
+            .zip(&votes)
+            .filter(|(root, count)| **count > own && within(root, dir).is_some() && *root != dir);
+        above
+            .max_by_key(|(_, count)| **count)
+            .map(|(root, _)| root.clone())
+    }
+
+    /// The directory between `base` and `path` that must be on `sys.path` for `path` and its
+    /// neighbours to find each other, and `path`'s dotted name from there.
+    pub(crate) fn import_root(&self, base: &str, path: &str) -> (String, String) {
+        let roots = self.import_roots(base, path);
+        let votes = self.votes(&roots, path);
         let nameable = |root: &str| {
             within(root, path).is_some_and(|rest| {
                 rest.trim_end_matches(".py")
@@ -185,7 +206,7 @@ impl<'a> Project<'a> {
             if !nameable(root) {
                 continue;
             }
-            let count = votes.get(root.as_str()).copied().unwrap_or_default();
+            let count = votes[at];
             // Without evidence: `src/` is a root, else the outermost directory.
             let key = (count, source(root), at, root.as_str());
             if best.is_none_or(|best| key > best) {

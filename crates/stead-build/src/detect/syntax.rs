@@ -22,6 +22,8 @@ pub(crate) struct Module {
     pub(crate) calls: Vec<Call>,
     /// `os.environ["X"]` and the like: what is subscripted, and by which string.
     pub(crate) subscripts: Vec<Subscript>,
+    /// Every assignment of every scope: to a name, or to a string key (`config["X"] = …`).
+    pub(crate) assigned: Vec<(String, Value, u32)>,
     /// Every string literal with its line.
     pub(crate) strings: Vec<(String, u32)>,
     /// Modules named by any import statement, relative ones with leading dots.

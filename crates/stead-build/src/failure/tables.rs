@@ -440,6 +440,7 @@ pub(super) const TOO_OLD: &[TooOld] = &[
             "cannot import name 'Callable' from 'collections'",
             "cannot import name 'Iterable' from 'collections'",
             "implicit declaration of function ‘_Py_",
+            "No module named 'distutils.msvccompiler'",
         ],
         since: (3, 10),
         why: "it uses what Python 3.10 took out",

@@ -37,7 +37,7 @@ pub(crate) fn constructed(path: &str) -> Option<Kind> {
         | ("jupyter_dash", "JupyterDash")
         | ("dash_enterprise", "Dash") => Holds("Dash", "server"),
         ("web", "application") => Holds("web.py", "wsgifunc()"),
-        ("web.py", "wsgifunc") => Wsgi("web.py"),
+        ("web", "wsgifunc") => Wsgi("web.py"),
         ("cherrypy", "Application" | "mount") => Wsgi("CherryPy"),
         ("webapp2", "WSGIApplication") => Wsgi("webapp2"),
         ("wheezy", "WSGIApplication") => Wsgi("wheezy.web"),

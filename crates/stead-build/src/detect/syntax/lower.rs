@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, ExprContext, Number, Parameters, Stmt};
+use ruff_python_ast::{BoolOp, Expr, ExprContext, Number, Parameters, Stmt};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 use ruff_text_size::{Ranged, TextSize};
 
@@ -45,6 +45,7 @@ pub(crate) fn parse(source: &str) -> Module {
         nested: 0,
         class: None,
         depth: 0,
+        defaulted: BTreeSet::new(),
         loads: BTreeSet::new(),
         stores: BTreeSet::new(),
     };
@@ -64,6 +65,8 @@ struct Lower {
     nested: usize,
     class: Option<String>,
     depth: usize,
+    /// Where calls begin that stand before an `or`.
+    defaulted: BTreeSet<TextSize>,
     loads: BTreeSet<String>,
     stores: BTreeSet<String>,
 }
@@ -101,6 +104,17 @@ impl Lower {
 
     fn bind_target(&mut self, target: &Expr, value: &Value) {
         let line = self.line(target.start());
+        let key = match target {
+            Expr::Name(name) => Some(name.id.to_string()),
+            Expr::Subscript(subscript) => match &*subscript.slice {
+                Expr::StringLiteral(key) => Some(key.value.to_str().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.module.assigned.push((key, value.clone(), line));
+        }
         match target {
             Expr::Name(name) => self.bind(name.id.as_str(), value.clone(), line),
             Expr::Tuple(tuple) => self.bind_each(&tuple.elts, value),
@@ -444,7 +458,11 @@ impl<'a> Visitor<'a> for Lower {
         self.depth += 1;
         match expr {
             Expr::Call(call) => {
-                if let Some(call) = self.call(call, 0) {
+                let start = call.start();
+                if let Some(mut call) = self.call(call, 0) {
+                    if self.defaulted.contains(&start) {
+                        call.keywords.push(("default".to_owned(), Value::Other));
+                    }
                     self.module.calls.push(call);
                 }
             }
@@ -472,6 +490,10 @@ impl<'a> Visitor<'a> for Lower {
                     _ => &mut self.stores,
                 };
                 names.insert(name.id.to_string());
+            }
+            Expr::BoolOp(either) if either.op == BoolOp::Or => {
+                let before_last = either.values.iter().rev().skip(1);
+                self.defaulted.extend(before_last.map(Ranged::start));
             }
             Expr::Lambda(lambda) => {
                 if let Some(parameters) = &lambda.parameters {
