@@ -16,7 +16,7 @@ pub(super) fn manifest(text: &str, file_name: &str) -> Result<Manifest, ConfigEr
     let file = SourceFile::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut manifest = Manifest::default();
-    if syntax::report(&file, text, &errors) {
+    if syntax::report(&file, &errors) {
         manifest = top(&file, document.get_ref());
     }
     file.finish(manifest)
