@@ -117,7 +117,7 @@ fn entry(
     docs: &BTreeMap<String, String>,
 ) -> Result<(), String> {
     let doc = lookup(docs, key.doc_item)?;
-    let header = match table.path {
+    let header = match table.example {
         "" => String::new(),
         path => format!("[{path}]\n"),
     };

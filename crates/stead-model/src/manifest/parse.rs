@@ -35,7 +35,7 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         }
     }
     let routes = route::read(&top);
-    let process: BTreeMap<_, _> = named(&top, &keys::PROCESS, values::name)
+    let process: BTreeMap<_, _> = named(&top, &keys::PROCESS, values::process_name)
         .into_iter()
         .map(|(name, section)| {
             let reached = name == "web"

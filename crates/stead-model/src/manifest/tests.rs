@@ -59,8 +59,8 @@ fn every_truncation_at_a_line_end_is_a_smaller_file() {
 #[test]
 fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
     for table in TABLES.iter().filter(|table| table.not_yet.is_none()) {
-        let path = table.path.replace("NAME", "web");
-        let header = match path.as_str() {
+        let path = table.example;
+        let header = match path {
             "" => String::new(),
             path => format!("[{path}]\n"),
         };
@@ -70,7 +70,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             if path == "process.web" && !program {
                 around.push_str("wsgi = \"shop:app\"\n");
             }
-            if path == "job.web" {
+            if path == "job.refresh" {
                 for (name, value) in [("command", "\"x\""), ("schedule", "\"@daily\"")] {
                     if key.name != name {
                         around.push_str(&format!("{name} = {value}\n"));

@@ -60,6 +60,18 @@ pub(crate) fn name(text: &str) -> Result<(), Problem> {
     ))
 }
 
+/// A name of a process.
+pub(crate) fn process_name(text: &str) -> Result<(), Problem> {
+    name(text)?;
+    match text {
+        "release" => Err(
+            Problem::new("what runs once for each release is no process")
+                .hint("`[release]`, and `command` below it"),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// The name of an environment variable.
 pub(crate) fn variable_name(text: &str) -> Result<(), Problem> {
     let fits = !text.is_empty()
