@@ -105,6 +105,9 @@ fn parse(schedule: &str) -> Result<Vec<Cron>, Problem> {
         };
     }
     let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if fields.is_empty() {
+        return Err(Problem::new("it is empty").hint("leave it out to run the job by hand only"));
+    }
     if fields.len() != FIELDS.len() {
         let count = match fields.len() {
             1 => "1 field".to_owned(),
@@ -119,7 +122,7 @@ fn parse(schedule: &str) -> Result<Vec<Cron>, Problem> {
         alone[index] = field;
         if !plain(field, index) || cron(&alone.join(" ")).is_none() {
             return Err(Problem::new(format!(
-                "`{}` is not a {name}",
+                "`{}` is not right for the {name}",
                 crate::manifest::shorten(field)
             ))
             .hint(format!(
