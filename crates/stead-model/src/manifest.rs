@@ -56,7 +56,7 @@ pub struct Build {
     /// Shell lines, run in the source in this order after the environment is complete.
     pub commands: Vec<String>,
     /// Where Python packages come from: `"auto"`, `"pypi"`, the name of a mirror (`"aliyun"`, `"tuna"`,
-    /// `"ustc"`, `"tencent"`, `"huawei"`) or the URL of an index. It takes the place of PyPI; there is
+    /// `"ustc"`, `"tencent"`, `"huawei"`, `"bfsu"`) or the URL of an index. It takes the place of PyPI; there is
     /// never a second index beside it.
     pub index: Option<String>,
     /// Only package versions that were uploaded before this date: keeps an old app's unpinned

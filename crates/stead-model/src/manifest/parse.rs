@@ -13,6 +13,7 @@ use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
 
 pub(super) fn manifest(text: &str, file_name: &str) -> Result<Manifest, ConfigErrors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file = SourceFile::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut manifest = Manifest::default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use toml::de::Error;
+use toml::de::{DeValue, Error};
 
 use crate::config_error::SourceFile;
 
@@ -88,7 +88,7 @@ fn explain(message: &str, source: &str) -> (String, Option<String>) {
         );
     }
     let bare = !value.contains(['"', '\'', '[', '{', '\\']);
-    if bare && plain_key(key) {
+    if bare && plain_key(key) && DeValue::parse(value).is_err() {
         return (
             not_toml("text stands in quotes"),
             Some(format!("{key} = {}", quoted(value))),
