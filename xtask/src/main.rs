@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod fuzz;
+mod reference;
 mod setup;
 mod test;
 mod tidy;
@@ -24,6 +26,10 @@ pub(crate) enum Task {
     Tidy,
     /// Measure Stead beside what users would pick instead; writes bench/RESULTS.md.
     Bench(bench::Arguments),
+    /// Each parser of hostile input against input that nobody thought of; needs cargo-fuzz.
+    Fuzz(fuzz::Arguments),
+    /// Write docs/stead-toml.md anew from the types.
+    Reference,
 }
 
 fn main() -> ExitCode {
@@ -32,6 +38,28 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&root, &arguments),
         Task::Tidy => tidy::run(&root),
         Task::Bench(arguments) => bench::run(&root, &arguments),
+        Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Task::Reference => write_reference(&root),
+    }
+}
+
+fn write_reference(root: &Path) -> ExitCode {
+    match reference::write(root) {
+        Ok(changed) => {
+            println!(
+                "docs/stead-toml.md {}",
+                if changed {
+                    "has changed"
+                } else {
+                    "is up to date"
+                }
+            );
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("error: cannot write the reference\n  cause: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -56,7 +56,7 @@ struct Rule {
     check: fn(&Tree) -> Vec<Complaint>,
 }
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     rule("files are under 800 lines", code::sizes),
     rule("modules have names that say something", code::names),
     rule("code keeps to the forbidden words", words::check),
@@ -68,6 +68,7 @@ const RULES: [Rule; 12] = [
     rule("commands in documents exist", documents::commands),
     rule("the tests run each example", examples::check),
     rule("decision notes are numbered", documents::decisions),
+    rule("the reference is as the types say", documents::reference),
     rule("no placeholder is left", documents::placeholders),
 ];
 

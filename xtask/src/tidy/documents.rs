@@ -78,6 +78,16 @@ pub(crate) fn decisions(tree: &Tree) -> Vec<Complaint> {
     complaints
 }
 
+/// `docs/stead-toml.md` is as it would be written now.
+pub(crate) fn reference(tree: &Tree) -> Vec<Complaint> {
+    const PAGE: &str = "docs/stead-toml.md";
+    match crate::reference::reference(&tree.root) {
+        Ok(page) if tree.text(PAGE) == Some(page.as_str()) => Vec::new(),
+        Ok(_) => vec![Complaint::new(PAGE, 0, "is old: cargo xtask reference")],
+        Err(why) => vec![Complaint::new(PAGE, 0, why)],
+    }
+}
+
 /// Real output stands where a document promises output.
 pub(crate) fn placeholders(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
