@@ -33,7 +33,6 @@ pub(crate) fn links(tree: &Tree) -> Vec<Complaint> {
 
 /// Every command of ours that a document shows can be typed.
 pub(crate) fn commands(tree: &Tree) -> Vec<Complaint> {
-    let verbs = verbs(tree);
     let mut complaints = Vec::new();
     // A decision note may speak of what is planned.
     let binding = |file: &&File| !file.is_test() && !file.path.starts_with("docs/decisions");
@@ -43,10 +42,10 @@ pub(crate) fn commands(tree: &Tree) -> Vec<Complaint> {
             let wrong = match words.as_slice() {
                 ["cargo", "xtask", ..] => unknown_task(&words[1..]),
                 ["cargo", "run", rest @ ..] => match rest.iter().position(|word| *word == "--") {
-                    Some(at) => unknown_verb(&verbs, &rest[at + 1..]),
+                    Some(at) => unknown_verb(tree, &rest[at + 1..]),
                     None => None,
                 },
-                ["stead", rest @ ..] => unknown_verb(&verbs, rest),
+                ["stead", rest @ ..] => unknown_verb(tree, rest),
                 _ => None,
             };
             if let Some(why) = wrong {
@@ -166,23 +165,31 @@ fn beside(file: &Path, path: &str) -> PathBuf {
     result
 }
 
-/// The binary has one file for each verb.
-fn verbs(tree: &Tree) -> Vec<String> {
-    tree.with_extension("rs")
-        .filter(|file| file.path.parent() == Some(Path::new("crates/stead/src/cli")))
-        .filter_map(|file| Some(file.path.file_stem()?.to_string_lossy().into_owned()))
-        .filter(|stem| stem != "tests")
-        .collect()
-}
-
-fn unknown_verb(verbs: &[String], words: &[&str]) -> Option<String> {
+/// Why a command of the binary cannot be typed. It has one file for each verb, whose fields
+/// are the verb's options.
+fn unknown_verb(tree: &Tree, words: &[&str]) -> Option<String> {
     let verb = words.iter().find(|word| !word.starts_with('-'))?;
     // Not a command: `stead` in a sentence, or a placeholder.
-    let plain = verb.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-    if !plain || verbs.iter().any(|known| known == verb) {
+    if !verb.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
         return None;
     }
-    Some(format!("`stead {verb}` does not exist"))
+    let Some(own) = tree.text(&format!("crates/stead/src/cli/{verb}.rs")) else {
+        return Some(format!("`stead {verb}` does not exist"));
+    };
+    let shared = tree.text("crates/stead/src/cli.rs").unwrap_or_default();
+    let known = |option: &str| {
+        let field = format!("{}:", option.replace('-', "_"));
+        let given = format!("\"{option}\"");
+        ["help", "version"].contains(&option)
+            || [own, shared]
+                .iter()
+                .any(|text| text.contains(&field) || text.contains(&given))
+    };
+    words
+        .iter()
+        .filter_map(|word| word.strip_prefix("--")?.split('=').next())
+        .find(|option| !option.is_empty() && !known(option))
+        .map(|option| format!("`stead {verb}` has no `--{option}`"))
 }
 
 fn unknown_task(words: &[&str]) -> Option<String> {

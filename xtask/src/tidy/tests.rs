@@ -127,12 +127,14 @@ fn a_broken_link_is_found_and_a_good_one_is_not() {
 #[test]
 fn commands_in_documents_must_exist() {
     let readme = "```sh\ncargo run --release -- up examples/guestbook\ncargo xtask test\n```\n\
-        Then `stead fly`, `cargo xtask bake`, `cargo xtask bench --quick`.\n";
-    let files = [("README.md", readme), ("crates/stead/src/cli/up.rs", "")];
+        Then `stead fly`, `stead up --watch --high`, `cargo xtask bake`, `cargo xtask bench --quick`.\n";
+    let up = "struct Arguments {\n    watch: bool,\n}\n";
+    let files = [("README.md", readme), ("crates/stead/src/cli/up.rs", up)];
     assert_eq!(
         check(documents::commands, &files),
         [
             "README.md:5: `stead fly` does not exist",
+            "README.md:5: `stead up` has no `--high`",
             "README.md:5: `cargo xtask bake` does not exist"
         ]
     );
