@@ -2,7 +2,6 @@
 //! answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stead_model::routing::InstanceId;
@@ -39,7 +38,7 @@ pub(crate) struct Request<'a> {
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) head: &'a Head,
     pub(crate) deadline: &'a mut Deadline,
-    pub(crate) response: Response,
+    pub(crate) response: Response<'a>,
     pub(crate) id: RequestId,
     pub(crate) times: Times,
 }
@@ -64,11 +63,11 @@ pub(crate) async fn request(
     deadline: &mut Deadline,
 ) -> Next {
     let begun = Instant::now();
-    let keep_alive = head.keep_alive && !shared.draining.load(Ordering::Relaxed);
     let shape = Shape {
         is_head: head.is_head(),
         http11: head.http11,
-        keep_alive,
+        keep_alive: head.keep_alive,
+        draining: &shared.draining,
     };
     let mut request = Request {
         shared,
@@ -98,6 +97,7 @@ pub(crate) fn refusal(
         is_head: false,
         http11: true,
         keep_alive: false,
+        draining: &shared.draining,
     });
     write_page(
         visitor,
@@ -255,7 +255,7 @@ impl Request<'_> {
 fn write_page(
     visitor: &mut Visitor,
     head: &Head,
-    response: &mut Response,
+    response: &mut Response<'_>,
     status: u16,
     reason: Reason,
     id: &RequestId,

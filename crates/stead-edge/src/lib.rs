@@ -114,7 +114,7 @@ impl Shared {
         &self,
         _connection: &frames::Connection,
         _head: &Head,
-        _response: &Response,
+        _response: &Response<'_>,
         _total: Duration,
         _times: &answer::Times,
         _refusal: Option<&'static str>,
