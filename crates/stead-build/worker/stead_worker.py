@@ -72,6 +72,7 @@ HOP_BY_HOP_NAMES = frozenset((
     "trailer", "trailers", "transfer-encoding", "upgrade"))
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 BODILESS_CODES = ("204", "304")
+NUL, LF, CR = 0, 10, 13
 
 header_names = {}
 # Status line → whether a response with it may have a body.
@@ -257,7 +258,7 @@ class StreamedBody(io.RawIOBase):
     def readinto(self, target):
         if self.exchange is None:
             raise ValueError("the body cannot be read any more: its request is over")
-        return self.exchange.read_body(target)
+        return self.exchange.read_body(memoryview(target))
 
 
 class Exchange(object):
@@ -422,7 +423,7 @@ class Exchange(object):
             head = "\0".join(parts).encode("latin-1")
         except (TypeError, UnicodeEncodeError):
             raise explain_head(parts) from None
-        if b"\n" in head or b"\r" in head or head.count(b"\0") != len(parts) - 1:
+        if LF in head or CR in head or head.count(NUL) != len(parts) - 1:
             raise explain_head(parts)
         self.head = head
         self.left = left
@@ -452,16 +453,16 @@ class Exchange(object):
             raise WSGIError("the body begins before start_response was called")
         if self.bodiless:
             return False
+        excess = self.left is not None and len(data) > self.left
+        if excess:
+            log("%s: the body is longer than its Content-Length, the rest is dropped" % describe(self.environ))
+            data = data[:self.left]
         if self.left is not None:
-            if len(data) > self.left:
-                log("%s: the body is longer than its Content-Length, the rest is dropped" % describe(self.environ))
-                data = data[:self.left]
             self.left -= len(data)
             last = not self.left
-            if not data:
-                return False
-        self.send_data(data, self.end_early() if last else b"")
-        return True
+        if data:
+            self.send_data(data, self.end_early() if last else b"")
+        return not excess
 
     def end_early(self):
         """END, if it may go along with the body's last byte, before the app has cleaned up."""
