@@ -63,6 +63,7 @@ pub(crate) async fn request(
     deadline: &mut Deadline,
 ) -> Next {
     let begun = Instant::now();
+    visitor.output.begin();
     let shape = Shape {
         is_head: head.is_head(),
         http11: head.http11,
@@ -213,8 +214,13 @@ impl Request<'_> {
 
     fn error_with(&mut self, status: u16, reason: Reason, extra: &[(&str, &[u8])]) -> Next {
         if self.response.has_begun() {
-            // The visitor must not take a part for the whole.
-            return Next::Cut;
+            if !self.visitor.output.is_unseen() {
+                // The visitor must not take a part for the whole.
+                return Next::Cut;
+            }
+            // It has seen none of it: it can still be told.
+            self.visitor.output.clear();
+            self.response.restart();
         }
         self.refuse_body();
         if matches!(status, 400 | 408 | 413) {

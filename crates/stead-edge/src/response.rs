@@ -82,6 +82,11 @@ impl<'s> Response<'s> {
         self.shape.keep_alive && self.framing != Framing::Close
     }
 
+    /// Forget what was written: none of it has been sent.
+    pub(crate) fn restart(&mut self) {
+        (self.framing, self.status, self.length) = (Framing::Unknown, 0, 0);
+    }
+
     /// After this response the connection takes no other request. Before `head`.
     pub(crate) fn close(&mut self) {
         self.shape.keep_alive = false;

@@ -162,7 +162,8 @@ impl Running {
         loop {
             match self.events.try_recv() {
                 Ok(event) if wanted(&event) => return event,
-                Ok(_) => {}
+                // Shown only when the test fails.
+                Ok(other) => println!("{other:?}"),
                 Err(_) => {
                     assert!(Instant::now() < end, "the event did not come");
                     std::thread::sleep(Duration::from_millis(2));
