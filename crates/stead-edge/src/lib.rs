@@ -8,9 +8,13 @@ mod date;
 #[allow(dead_code)]
 mod folder;
 #[allow(dead_code)]
+mod forwarded;
+#[allow(dead_code)]
 mod page;
 #[allow(dead_code)]
 mod path;
+#[allow(dead_code)]
+mod record;
 #[allow(dead_code)]
 mod router;
 
