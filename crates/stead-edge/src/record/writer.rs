@@ -163,9 +163,9 @@ impl Log {
             self.counts.drop_lines(batch);
             return;
         }
-        let written = self
-            .make_ready(batch.len() as u64)
-            .and_then(|()| self.tell_dropped());
+        let told = self.counts.dropped.load(Ordering::Relaxed) > 0;
+        let length = batch.len() as u64 + if told { LONGEST_COUNT } else { 0 };
+        let written = self.make_ready(length).and_then(|()| self.tell_dropped());
         let taken = if written.is_ok() {
             self.write(batch)
         } else {
