@@ -197,16 +197,17 @@ const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 /// As nginx: what is not printable ASCII, quotes and backslashes become `\xHH`. So no line and no
 /// field can be ended from within.
 fn escape_combined(text: &[u8], buffer: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f..=0xff => {
-                buffer.extend_from_slice(b"\\x");
-                buffer.push(DIGITS[usize::from(byte >> 4)]);
-                buffer.push(DIGITS[usize::from(byte & 15)]);
-            }
-            byte => buffer.push(byte),
-        }
+    let special = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    let mut rest = text;
+    while let Some(place) = rest.iter().position(special) {
+        let byte = rest[place];
+        buffer.extend_from_slice(&rest[..place]);
+        buffer.extend_from_slice(b"\\x");
+        buffer.push(DIGITS[usize::from(byte >> 4)]);
+        buffer.push(DIGITS[usize::from(byte & 15)]);
+        rest = &rest[place + 1..];
     }
+    buffer.extend_from_slice(rest);
 }
 
 /// A JSON string with its quotes (RFC 8259 §7). What is not UTF-8 becomes U+FFFD; control characters
