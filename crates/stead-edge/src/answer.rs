@@ -15,6 +15,7 @@ use crate::page::{self, Reason};
 use crate::path;
 use crate::response::{Response, Shape, reason_phrase};
 use crate::router::Target;
+use crate::upkeep;
 use crate::visitor::Visitor;
 
 mod folder;
@@ -44,8 +45,10 @@ pub(crate) struct Request<'a> {
 }
 
 /// Who answered, and how long it took.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
+    /// The process, as `app.process`.
+    pub(crate) upstream_name: Option<Arc<str>>,
     pub(crate) instance: Option<InstanceId>,
     pub(crate) release: u64,
     /// Until an instance was free.
@@ -81,7 +84,14 @@ pub(crate) async fn request(
         times: Times::default(),
     };
     let next = request.route().await;
-    record(shared, connection, head, &request, begun);
+    upkeep::record(
+        connection,
+        head,
+        &request.response,
+        id_text(&request.id),
+        begun.elapsed(),
+        &request.times,
+    );
     next
 }
 
@@ -94,6 +104,7 @@ pub(crate) fn refusal(
     refusal: Refusal,
 ) -> Next {
     let begun = Instant::now();
+    let id = forward::new_id();
     let mut response = Response::new(Shape {
         is_head: false,
         http11: true,
@@ -106,35 +117,22 @@ pub(crate) fn refusal(
         &mut response,
         refusal.status,
         Reason::General,
-        &forward::new_id(),
+        &id,
         &[],
     );
-    shared.record(
+    upkeep::record(
         connection,
         head,
         &response,
+        id_text(&id),
         begun.elapsed(),
         &Times::default(),
-        Some(refusal.why),
     );
     Next::Close
 }
 
-fn record(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    head: &Head,
-    request: &Request<'_>,
-    begun: Instant,
-) {
-    shared.record(
-        connection,
-        head,
-        &request.response,
-        begun.elapsed(),
-        &request.times,
-        None,
-    );
+fn id_text(id: &RequestId) -> &str {
+    std::str::from_utf8(id).unwrap_or_default()
 }
 
 impl Request<'_> {
@@ -267,7 +265,7 @@ fn write_page(
     id: &RequestId,
     extra: &[(&str, &[u8])],
 ) {
-    let id = std::str::from_utf8(id).unwrap_or_default();
+    let id = id_text(id);
     let page = page::page(status, reason, head.header("accept"), id);
     let headers = [
         ("Content-Type", page.content_type.as_bytes()),

@@ -1,6 +1,5 @@
 //! Readiness probes: one GET to an instance that serves no visitors yet, in the protocol it speaks.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::AtomicBool;
 
 use stead_model::messages::Probe;
@@ -97,7 +96,6 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
     let connection = Connection {
         remote: "127.0.0.1".into(),
         remote_port: "0".into(),
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         local_port: "80".into(),
         scheme: "http",
     };

@@ -26,6 +26,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     events: UnboundedReceiver<EdgeEvent>,
     generation: u64,
+    seen: Vec<EdgeEvent>,
 }
 
 /// An instance of Stead's own worker; killed when dropped.
@@ -127,6 +128,7 @@ impl Running {
             address,
             events,
             generation: 0,
+            seen: Vec::new(),
         };
         running.publish(table);
         running
@@ -159,13 +161,20 @@ impl Running {
     /// The next event of which `wanted` is true.
     pub(crate) fn wait_for(&mut self, wanted: impl Fn(&EdgeEvent) -> bool) -> EdgeEvent {
         let end = Instant::now() + PATIENCE;
+        if let Some(at) = self.seen.iter().position(&wanted) {
+            return self.seen.remove(at);
+        }
         loop {
             match self.events.try_recv() {
                 Ok(event) if wanted(&event) => return event,
-                // Shown only when the test fails.
-                Ok(other) => println!("{other:?}"),
+                // Events of different things come in any order.
+                Ok(other) => self.seen.push(other),
                 Err(_) => {
-                    assert!(Instant::now() < end, "the event did not come");
+                    assert!(
+                        Instant::now() < end,
+                        "the event did not come, but {:?}",
+                        self.seen
+                    );
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }
