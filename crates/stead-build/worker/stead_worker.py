@@ -366,7 +366,8 @@ class Exchange(object):
             raise VisitorGone("the visitor left before the whole request body had come")
         if not self.frame_left:
             return 0
-        received = self.receive(target[:self.frame_left])
+        # RawIOBase.read() passes a bytearray, of which a slice would be a copy.
+        received = self.receive(memoryview(target)[:self.frame_left])
         self.frame_left -= received
         return received
 

@@ -1,0 +1,361 @@
+//! Forwarding: the body is taken in when it is small, an instance is found, and the exchange is carried out,
+//! on another instance if nothing reached the first one.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use stead_model::release::Protocol;
+
+use super::{Next, Request};
+use crate::body::{Body, BodyError};
+use crate::buffer::{Buffer, Scratch};
+use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
+use crate::forward::{self, BodyFraming, Forwarded};
+use crate::head::BodyLength;
+use crate::page::Reason;
+use crate::tunnel;
+use crate::upstream::{Lease, Stream, Unavailable, Upstream};
+use crate::{frames, uwsgi};
+
+/// A body up to this size is read before an instance is asked for, so that no worker waits for a slow
+/// visitor. Bytes.
+const INLINE_LIMIT: usize = 256 * 1024;
+/// Connecting to an instance on the same machine takes no longer when it is alive.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Instances that are asked when nothing reached the ones before.
+const ATTEMPTS: usize = 3;
+
+/// A request as an instance is to get it.
+struct Encoded {
+    bytes: Scratch,
+    coding: BodyCoding,
+}
+
+impl Request<'_> {
+    /// Forward the request to an instance of `upstream`.
+    pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, body_limit: u64) -> Next {
+        let mut body = match Body::new(self.head.body, body_limit) {
+            Ok(body) => body,
+            Err(_) => return self.error(413),
+        };
+        let mut taken = Scratch::default();
+        if self.head.body != BodyLength::None {
+            taken = Scratch::take();
+            if let Err(failure) = self.take_body(&mut body, &mut taken.0).await {
+                return self.failed(failure);
+            }
+        }
+        let mut encoded: Option<(Protocol, Encoded)> = None;
+        for attempt in 1..=ATTEMPTS {
+            let queued = Instant::now();
+            let Some(lease) = self.acquire(upstream).await else {
+                return Next::Cut;
+            };
+            let mut lease = match lease {
+                Ok(lease) => lease,
+                Err(why) => {
+                    let reason = if why == Unavailable::QueueFull {
+                        Reason::Busy
+                    } else {
+                        Reason::Starting
+                    };
+                    return self.error_because(503, reason);
+                }
+            };
+            let began = Instant::now();
+            self.times.queue += began - queued;
+            self.times.instance = Some(lease.instance());
+            self.times.release = lease.settings.release;
+            self.times.upstream_name = Some(Arc::clone(&lease.settings.name));
+            let reused = lease.stream.is_some();
+            let stream = match connect(&mut lease).await {
+                Ok(stream) => stream,
+                Err(why) => {
+                    lease.failed(why);
+                    if attempt == ATTEMPTS {
+                        return self.error(502);
+                    }
+                    continue;
+                }
+            };
+            let protocol = lease.settings.protocol;
+            if encoded
+                .as_ref()
+                .is_none_or(|(for_protocol, _)| *for_protocol != protocol)
+            {
+                match self.encode(protocol, &body, &taken.0) {
+                    Ok(new) => encoded = Some((protocol, new)),
+                    Err(status) => return self.error(status),
+                }
+            }
+            let Some((_, request)) = &mut encoded else {
+                return self.error(500);
+            };
+            let whole_body = body.is_done();
+            let result = self.exchange(&lease, &stream, request, &mut body).await;
+            self.times.upstream += began.elapsed();
+            match result {
+                Ok((End::Complete { reusable }, _)) => {
+                    if reusable {
+                        lease.finish(stream);
+                    }
+                    return if self.response.keeps_alive() {
+                        Next::Keep
+                    } else {
+                        Next::Close
+                    };
+                }
+                Ok((End::Upgraded, received)) => {
+                    tunnel::run(self.visitor, &stream, received).await;
+                    return Next::Cut;
+                }
+                Err(Failure::Unsent(_)) if attempt < ATTEMPTS => {}
+                // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
+                Err(Failure::Closed)
+                    if reused
+                        && protocol == Protocol::Http
+                        && whole_body
+                        && self.head.is_idempotent()
+                        && attempt < ATTEMPTS =>
+                {
+                    encoded = None;
+                }
+                Err(failure) => {
+                    self.tell(&lease, &failure);
+                    return self.failed(failure);
+                }
+            }
+        }
+        self.error(502)
+    }
+
+    /// Read the body as far as it is small.
+    async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
+        if body
+            .known_length()
+            .is_some_and(|length| length > INLINE_LIMIT as u64)
+        {
+            self.send_continue().await?;
+            return Ok(());
+        }
+        self.send_continue().await?;
+        self.deadline.set(self.shared.settings.stall_timeout);
+        loop {
+            let used = body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| {
+                taken.extend_from_slice(bytes)
+            });
+            let used = used.map_err(Failure::Body)?;
+            self.visitor.input.consume(used);
+            if body.is_done() || taken.len() > INLINE_LIMIT {
+                return Ok(());
+            }
+            let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
+            let filled = std::future::poll_fn(|context| {
+                if let Poll::Ready(result) = visitor.poll_fill(context, INLINE_LIMIT) {
+                    return Poll::Ready(result.map_err(|_| Failure::Visitor));
+                }
+                deadline.poll(context).map(|()| Err(Failure::BodyStalled))
+            });
+            if filled.await? == 0 {
+                return Err(Failure::Visitor);
+            }
+            self.deadline.set(self.shared.settings.stall_timeout);
+        }
+    }
+
+    /// `Expect: 100-continue`: the visitor waits for a word before it sends the body.
+    async fn send_continue(&mut self) -> Result<(), Failure> {
+        if self.head.expects_continue && self.visitor.input.is_empty() {
+            self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.visitor.flush().await.map_err(|_| Failure::Visitor)?;
+        }
+        Ok(())
+    }
+
+    /// Wait for an instance; `None`: the visitor left meanwhile.
+    async fn acquire(&mut self, upstream: &Arc<Upstream>) -> Option<Result<Lease, Unavailable>> {
+        let mut acquire = std::pin::pin!(upstream.acquire());
+        let visitor = &mut *self.visitor;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(lease) = Future::poll(acquire.as_mut(), context) {
+                return Poll::Ready(Some(lease));
+            }
+            if visitor.input.is_empty() && !visitor.ended {
+                let read = visitor.poll_fill(context, crate::buffer::SIZE);
+                if matches!(read, Poll::Ready(Ok(0) | Err(_))) {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The request as `protocol` wants it. The error is the status to answer.
+    fn encode(&self, protocol: Protocol, body: &Body, taken: &[u8]) -> Result<Encoded, u16> {
+        let forwarded = Forwarded::new(self.head, self.connection, &self.id);
+        let has_body = self.head.body != BodyLength::None;
+        let length = body
+            .known_length()
+            .map(|rest| rest + taken.len() as u64)
+            .or(body.is_done().then_some(taken.len() as u64));
+        let mut bytes = Scratch::take();
+        let coding = match protocol {
+            Protocol::Frames => {
+                let whole = (has_body && body.is_done()).then_some(taken);
+                let path = decode_path(self.head.path());
+                frames::encode_environ(
+                    &mut bytes.0,
+                    self.head,
+                    self.connection,
+                    &forwarded,
+                    &path,
+                    whole,
+                )
+                .map_err(|_| 431_u16)?;
+                if whole.is_none() {
+                    frames::append_body(&mut bytes.0, taken);
+                }
+                return Ok(Encoded {
+                    bytes,
+                    coding: BodyCoding::Frames,
+                });
+            }
+            Protocol::Http => {
+                let framing =
+                    has_body.then(|| length.map_or(BodyFraming::Chunked, BodyFraming::Length));
+                forward::append_http_head(
+                    &mut bytes.0,
+                    self.head,
+                    &forwarded,
+                    framing,
+                    self.head.upgrade,
+                );
+                BodyCoding::Http(framing.unwrap_or(BodyFraming::Length(0)))
+            }
+            Protocol::Uwsgi => {
+                let length = length
+                    .filter(|_| has_body)
+                    .or((!has_body).then_some(0))
+                    .ok_or(411_u16)?;
+                let path = decode_path(self.head.path());
+                uwsgi::append_request(
+                    &mut bytes.0,
+                    self.head,
+                    self.connection,
+                    &forwarded,
+                    &path,
+                    length,
+                )
+                .map_err(|_| 431_u16)?;
+                BodyCoding::Http(BodyFraming::Length(length))
+            }
+        };
+        if !taken.is_empty() {
+            coding.append(&mut bytes.0, taken);
+        }
+        if has_body && body.is_done() {
+            coding.append_end(&mut bytes.0);
+        }
+        Ok(Encoded { bytes, coding })
+    }
+
+    async fn exchange(
+        &mut self,
+        lease: &Lease,
+        stream: &Stream,
+        request: &mut Encoded,
+        body: &mut Body,
+    ) -> Result<(End, Buffer), Failure> {
+        let decoder = match lease.settings.protocol {
+            Protocol::Frames => Decoder::frames(),
+            Protocol::Http => {
+                Decoder::Http(HttpDecoder::new(self.head.is_head(), self.head.upgrade))
+            }
+            Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
+        };
+        let exchange = Exchange {
+            visitor: self.visitor,
+            stream,
+            deadline: self.deadline,
+            response: &mut self.response,
+            request: &mut request.bytes.0,
+            body,
+            coding: request.coding,
+            decoder,
+            timeout: lease.settings.timeout,
+            received: Buffer::default(),
+            state: crate::exchange::State::default(),
+        };
+        exchange.run().await
+    }
+
+    /// What the agent should know of a failure.
+    fn tell(&self, lease: &Lease, failure: &Failure) {
+        let request = || {
+            let path = String::from_utf8_lossy(self.head.path()).into_owned();
+            format!("{} {path}", String::from_utf8_lossy(self.head.method()))
+        };
+        match failure {
+            Failure::TimedOut => lease.timed_out(request()),
+            Failure::Closed => lease.failed(format!(
+                "it closed the connection instead of answering `{}`",
+                request()
+            )),
+            Failure::Broken(why) => lease.failed(format!("`{}`: {why}", request())),
+            Failure::Unsent(error) => lease.failed(format!("it takes no requests: {error}")),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Next {
+        match failure {
+            Failure::Visitor => Next::Cut,
+            Failure::Body(BodyError::TooLarge) => self.error(413),
+            Failure::Body(BodyError::Malformed) => self.error(400),
+            Failure::BodyStalled => self.error(408),
+            Failure::AppFailed => self.error(500),
+            Failure::TimedOut => self.error(504),
+            Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
+        }
+    }
+}
+
+async fn connect(lease: &mut Lease) -> Result<Stream, String> {
+    if let Some(stream) = lease.stream.take() {
+        return stream
+            .settle()
+            .map_err(|error| format!("its connection cannot be used: {error}"));
+    }
+    match tokio::time::timeout(CONNECT_TIMEOUT, Stream::connect(&lease.address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("cannot connect: {error}")),
+        Err(_) => Err("cannot connect: it does not answer".into()),
+    }
+}
+
+/// Percent-decoded, as PEP 3333 wants `PATH_INFO`: nothing else is changed. [`crate::path::clean`]
+/// has refused what cannot be decoded.
+fn decode_path(path: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', path).is_none() {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.iter();
+    while let Some(&byte) = rest.next() {
+        let value = |digit: Option<&u8>| char::from(*digit.unwrap_or(&0)).to_digit(16);
+        match byte {
+            b'%' => match (value(rest.clone().next()), value(rest.clone().nth(1))) {
+                (Some(high), Some(low)) => {
+                    decoded.push((high * 16 + low) as u8);
+                    rest.nth(1);
+                }
+                _ => decoded.push(byte),
+            },
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
+}

@@ -1,0 +1,245 @@
+//! A visitor's connection: what was read from it, and what is still to be written.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::sendfile;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::buffer::{Buffer, SIZE};
+
+/// A visitor's connection.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) socket: TcpStream,
+    pub(crate) input: Buffer,
+    pub(crate) output: Output,
+    /// The visitor has closed its side.
+    pub(crate) ended: bool,
+}
+
+/// What is still to be written, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Bytes that come before all segments.
+    first: Vec<u8>,
+    sent: usize,
+    segments: VecDeque<Segment>,
+    /// Anything of the current response was sent.
+    begun: bool,
+    /// Bytes in `first` and `segments` that were not sent, without files.
+    held: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Vec<u8>),
+    File {
+        file: Arc<File>,
+        offset: u64,
+        left: u64,
+    },
+}
+
+impl Output {
+    /// A place for bytes at the end.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.held += bytes.len();
+        match self.segments.back_mut() {
+            None => self.first.extend_from_slice(bytes),
+            Some(Segment::Bytes(last)) => last.extend_from_slice(bytes),
+            Some(Segment::File { .. }) => self.segments.push_back(Segment::Bytes(bytes.to_vec())),
+        }
+    }
+
+    /// Build bytes in place, at the end.
+    pub(crate) fn write_with(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
+        if matches!(self.segments.back(), Some(Segment::File { .. })) {
+            self.segments.push_back(Segment::Bytes(Vec::new()));
+        }
+        let last = match self.segments.back_mut() {
+            Some(Segment::Bytes(last)) => last,
+            _ => &mut self.first,
+        };
+        let before = last.len();
+        build(last);
+        self.held += last.len() - before;
+    }
+
+    /// A part of a file, at the end.
+    pub(crate) fn write_file(&mut self, file: Arc<File>, offset: u64, length: u64) {
+        if length > 0 {
+            self.segments.push_back(Segment::File {
+                file,
+                offset,
+                left: length,
+            });
+        }
+    }
+
+    /// Everything was sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held == 0 && self.segments.is_empty()
+    }
+
+    /// Bytes held in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Another response begins; the one before was sent.
+    pub(crate) fn begin(&mut self) {
+        self.begun = false;
+    }
+
+    /// Nothing of the current response has left yet.
+    pub(crate) fn is_unseen(&self) -> bool {
+        !self.begun
+    }
+
+    /// Forget what was not sent.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Visitor {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            input: Buffer::default(),
+            output: Output::default(),
+            ended: false,
+        }
+    }
+
+    /// Read more into `input`, which holds at most `limit` bytes. `Ok(0)`: the visitor has closed its
+    /// side, or the buffer is full.
+    pub(crate) fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.input.is_empty() {
+            // No buffer is held while nothing comes.
+            ready!(self.socket.poll_read_ready(context))?;
+        }
+        let Some(room) = self.input.room(limit) else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buffer = ReadBuf::new(room);
+        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let length = buffer.filled().len();
+                self.input.filled(length);
+                self.ended |= length == 0;
+                if length == 0 {
+                    self.input.rest();
+                }
+                Poll::Ready(Ok(length))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.input.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Write what is held. Ready when everything was sent; `progress` says whether anything was.
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let output = &mut self.output;
+        while output.sent < output.first.len() {
+            let bytes = &output.first[output.sent..];
+            let length = ready!(Pin::new(&mut self.socket).poll_write(context, bytes))?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *progress = true;
+            output.begun = true;
+            output.sent += length;
+            output.held -= length;
+        }
+        output.first.clear();
+        output.sent = 0;
+        if output.first.capacity() > 4 * SIZE {
+            output.first = Vec::new();
+        }
+        while let Some(segment) = output.segments.front_mut() {
+            match segment {
+                Segment::Bytes(bytes) => {
+                    // Becomes the first part, which knows how much of it was sent.
+                    output.first = std::mem::take(bytes);
+                    output.segments.pop_front();
+                    return self.poll_flush(context, progress);
+                }
+                Segment::File { file, offset, left } => {
+                    let length = ready!(poll_sendfile(&self.socket, context, file, offset, *left))?;
+                    if length == 0 {
+                        // The file is shorter than it was.
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    *progress = true;
+                    *left -= length;
+                    if *left == 0 {
+                        output.segments.pop_front();
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Write bytes past `output`, which is empty.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(
+            self.socket.as_fd(),
+            rustix::net::Shutdown::Write,
+        )?)
+    }
+
+    /// Write everything that is held.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|context| self.poll_flush(context, &mut false)).await
+    }
+}
+
+fn poll_sendfile(
+    socket: &TcpStream,
+    context: &mut Context<'_>,
+    file: &File,
+    offset: &mut u64,
+    left: u64,
+) -> Poll<io::Result<u64>> {
+    loop {
+        ready!(socket.poll_write_ready(context))?;
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(length) => return Poll::Ready(Ok(length as u64)),
+        }
+    }
+}
