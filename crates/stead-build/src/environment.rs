@@ -71,6 +71,13 @@ impl Environment {
         is_executable(&path).then_some(path)
     }
 
+    /// Whether a module of this name (without dots) is installed.
+    pub(crate) fn has_module(&self, name: &str) -> bool {
+        install::site_packages(&self.root).is_some_and(|site| {
+            site.join(name).is_dir() || site.join(format!("{name}.py")).is_file()
+        })
+    }
+
     /// The version of an installed distribution, by its normalized name.
     pub(crate) fn version_of(&self, name: &str) -> Option<String> {
         install::distributions(&self.root).remove(name)
@@ -107,11 +114,17 @@ fn directory(state: &Path) -> PathBuf {
 
 /// The finished environment for this recipe, if there is one. Starts no process.
 pub(crate) fn find(state: &Path, recipe: &Recipe<'_>) -> Option<Environment> {
-    let root = directory(state).join(recipe.key());
-    let environment = Environment { root };
+    let environment = planned(state, recipe);
     // A Python that was taken away leaves a dangling link.
     let whole = environment.root.join(MARKER).is_file() && is_executable(&environment.python());
     whole.then_some(environment)
+}
+
+/// Where the environment for this recipe would be.
+pub(crate) fn planned(state: &Path, recipe: &Recipe<'_>) -> Environment {
+    Environment {
+        root: directory(state).join(recipe.key()),
+    }
 }
 
 /// The environment for this recipe: the one that is there, else a new one.
@@ -135,12 +148,11 @@ pub(crate) fn obtain(
         touch(&environment);
         return Ok(environment);
     }
-    let environment = Environment {
-        root: directory.join(recipe.key()),
-    };
+    let environment = planned(state, recipe);
     remove(&environment.root)?;
     let uv = crate::uv::obtain(machine, state, recipe.index, progress)?;
-    install::install(machine, &uv, recipe, &environment, progress)?;
+    let memory = crate::interpreter::memory(state);
+    install::install(machine, &uv, recipe, &environment, &memory, progress)?;
     let marker = environment.root.join(MARKER);
     File::create(&marker)
         .and_then(|file| file.sync_all())

@@ -37,6 +37,24 @@ impl Index {
     pub(crate) fn url(&self) -> &str {
         self.url.as_deref().unwrap_or(PYPI)
     }
+
+    /// The address for a person: without the user and password that it may carry.
+    pub(crate) fn shown(&self) -> String {
+        redacted(self.url())
+    }
+}
+
+/// An address without the user and password that it may carry.
+pub(crate) fn redacted(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            let authority = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{authority}{path}")
+        }
+        None => address.to_owned(),
+    }
 }
 
 /// Find the index for `build.index` = `setting` on this machine.

@@ -49,6 +49,11 @@ pub(crate) struct Interpreter {
     pub(crate) missing: Vec<String>,
 }
 
+/// The file in which answers of interpreters are kept.
+pub(crate) fn memory(state: &Path) -> PathBuf {
+    state.join("envs/interpreters.json")
+}
+
 /// Find the interpreter for `want`. `memory` is a file in which answers are kept, so that a second
 /// look starts no process.
 pub(crate) fn find(machine: &Machine, memory: &Path, want: &Want) -> Result<Interpreter, Error> {
@@ -56,6 +61,20 @@ pub(crate) fn find(machine: &Machine, memory: &Path, want: &Want) -> Result<Inte
     let found = choose(candidates(machine), want, |path| known.ask(path));
     known.save();
     found
+}
+
+/// Every version on this machine, for an error that names them.
+pub(crate) fn versions(machine: &Machine, memory: &Path) -> Vec<Version> {
+    let mut known = Known::load(memory);
+    let mut versions: Vec<Version> = candidates(machine)
+        .iter()
+        .filter_map(|path| Some(known.ask(path)?.version))
+        .filter(|version| *version >= OLDEST)
+        .collect();
+    known.save();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
 }
 
 /// Take the first candidate that is exactly right; candidates whose name promises the version

@@ -1,18 +1,25 @@
 //! From a source tree to a release: detection, environments, mirrors. Runs on the laptop and on
 //! hosts, never in the path of traffic, and never starts the app itself.
 
+mod check;
 mod child;
+mod commands;
 mod detect;
 mod environment;
+mod failure;
 mod hash;
 mod index;
 mod init;
 mod interpreter;
 mod launch;
 mod machine;
+mod node;
 mod prepare;
 mod requirements;
 mod routes;
+mod scan;
+mod system;
+mod tree;
 mod uv;
 
 use std::path::{Path, PathBuf};
@@ -94,8 +101,8 @@ pub fn detect(dir: &Path) -> Result<Detection, Error> {
 }
 
 /// Say what `prepare` would do, without doing it.
-pub fn check(_manifest: &Manifest, _source: &Source) -> Vec<Finding> {
-    unimplemented!()
+pub fn check(manifest: &Manifest, source: &Source) -> Vec<Finding> {
+    check::check(&Machine::of_this_process(), manifest, source)
 }
 
 /// Build (or reuse) the environment and resolve `manifest` into a release.

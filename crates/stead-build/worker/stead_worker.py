@@ -2,92 +2,107 @@
 
     python stead_worker.py [--threads N] [--preload] package.module:attribute
 
-It answers the edge's requests with a WSGI app (PEP 3333). What the two say to each other is in
-docs/worker-protocol.md; names in capitals below are that document's.
+It has a WSGI app (PEP 3333) answer the edge's requests. What the two say to each other, and how the
+agent starts a worker, is in docs/worker-protocol.md; the names of frames are that document's.
 
 Invariants:
-- A request costs one `recv` and one `send` unless it is large or streamed.
-- Whatever the app or the edge does, only that one request fails.
-- Only modules that are part of the interpreter itself are imported before the app: a module of the
-  app's own that is called `socket` or `signal` stays the app's.
+- A request costs one `recv` and one `send`, unless it is large or streamed.
+- Whatever the app or the edge does, only that request or that connection fails.
+- Before the app, nothing is imported but what is compiled into Python: a `socket.py` or `signal.py`
+  of the app's own stays the app's, and an idle worker is hardly larger than a bare interpreter.
+- Threads are those of `_thread` and sockets those of `_socket`, so that an app may monkey-patch.
 """
 
 import io
 import os
 import sys
-from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM, set_wakeup_fd, signal
-from _socket import AF_UNIX, SCM_RIGHTS, SHUT_RD, SOCK_STREAM, SOL_SOCKET, socket
+from _signal import SIG_BLOCK, SIG_DFL, SIG_IGN, SIG_UNBLOCK, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM
+from _signal import pthread_sigmask, set_wakeup_fd, signal
+from _socket import AF_UNIX, SCM_RIGHTS, SHUT_RD, SHUT_RDWR, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import Struct
-from _thread import allocate_lock, stack_size, start_new_thread
+from _thread import _count, allocate_lock, stack_size, start_new_thread
 from marshal import loads
 from select import POLLIN, poll
 from time import monotonic, sleep
 
-# Frames from the edge, and to it; the header is the payload's length with the kind in the high 8 bits.
-REQUEST, REQUEST_STREAMED, BODY_IN, END_IN, ABORT_IN = 1, 2, 3, 4, 5
+# Kinds of frames from the edge.
+REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST = 1, 2, 3, 4, 5
+# Kinds of frames to the edge, where they are in a frame's header: above the payload's length.
 HEAD, BODY, END, FILE, ABORT = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24
-LENGTH_MASK = 0xFFFFFF
-HEADER_SIZE = 4
+LENGTH_BITS = 24
+LONGEST_PAYLOAD = (1 << LENGTH_BITS) - 1
 HEADER = Struct("<I")
-FILE_FRAME = Struct("<IQQ")
+HEADER_SIZE = HEADER.size
 END_FRAME = HEADER.pack(END)
 ABORT_FRAME = HEADER.pack(ABORT)
+FILE_FRAME = Struct("<IQQ")
+FILE_HEADER = FILE | FILE_FRAME.size - HEADER_SIZE
+DESCRIPTOR = Struct("i")
 
-# Bytes of one connection's receive buffer. A longer request gets a buffer of its own, once.
+# Bytes that a connection receives at a time. A longer request gets memory of its own.
 BUFFER_SIZE = 64 * 1024
-# Pieces of a body from this size on go to the edge as a memory file, which it can `sendfile`.
+# A piece of a body from this size on goes to the edge as a memory file, which it can `sendfile`.
 LARGE_PIECE = 128 * 1024
-# Bytes that `wsgi.file_wrapper` reads at a time where no descriptor can be passed.
+# Bytes that `wsgi.file_wrapper` reads at a time where the edge cannot read the file itself.
 BLOCK_SIZE = 64 * 1024
-# A thread's stack; only the part that is used costs memory.
+# A thread's stack. Only what is used of it costs memory.
 STACK_SIZE = 4 * 1024 * 1024
-# An app that takes longer than this (in seconds) to end after its last byte gets the next
-# PATIENCE responses ended only after it did, so that no visitor waits behind its clean-up.
+# If an app goes on for SLOW_END seconds after its last byte, the next PATIENCE responses are
+# ended only when the app has, so that no visitor waits behind its cleaning up.
 SLOW_END = 0.01
 PATIENCE = 100
-# How long a thread that has just received a request has to say so before a drain looks for idle ones.
+# Seconds in which a thread that was just given a request says so, before a drain looks for idle ones.
 DRAIN_GRACE = 0.02
-# Distinct header names and status lines that are remembered as valid.
-REMEMBERED = 1024
+# Bytes read from a wake pipe or from the agent at a time.
+WAKE_SIZE = 4096
+# How many distinct status lines and header names are remembered as valid.
+REMEMBERED = 1000
 
-EXIT_USAGE = 2
-EXIT_APP = 3
 FIRST_DESCRIPTOR = 3
+PR_SET_PDEATHSIG = 1
+# Of `st_mode`; the module `stat` has them under less plain names.
+FILE_TYPE_BITS, REGULAR_FILE = 0o170000, 0o100000
+EXIT_USAGE = 2
+EXIT_NO_APP = 3
 
-HOP_BY_HOP = frozenset((
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
-    "te", "trailer", "trailers", "transfer-encoding", "upgrade",
-))
-TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-# What a header name means to the worker.
-ORDINARY, CONTENT_LENGTH, REFUSED = 1, 2, 3
+# What a header name means here, as remembered in `header_names`.
+ORDINARY, CONTENT_LENGTH, HOP_BY_HOP = 1, 2, 3
+HOP_BY_HOP_NAMES = frozenset((
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "trailers", "transfer-encoding", "upgrade"))
+TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+BODILESS_CODES = ("204", "304")
+NUL, LF, CR = 0, 10, 13
 
 header_names = {}
+# Status line → whether a response with it may have a body.
 status_lines = {}
 log_lock = allocate_lock()
 
 
 class EdgeGone(ConnectionError):
-    """The edge closed the connection; nobody waits for the response any more."""
+    """The edge closed the connection: nobody waits for the response any more."""
+
+    __module__ = "stead"
 
 
 class VisitorGone(ConnectionError):
     """The visitor left before the whole request body had come."""
 
-
-class Malformed(Exception):
-    """The edge sent something that the protocol does not know."""
+    __module__ = "stead"
 
 
 class WSGIError(Exception):
     """The app broke a rule of PEP 3333."""
+
+    __module__ = "stead"
 
 
 # --- The log -------------------------------------------------------------------------------
 
 
 def log(text):
-    """Write one line to stderr; a broken stderr must not break a request."""
+    """Write a line to stderr. A broken stderr breaks nothing else."""
     try:
         with log_lock:
             sys.stderr.write("stead: %s\n" % text)
@@ -97,10 +112,10 @@ def log(text):
 
 
 def log_exception(text, error):
-    """Write a line and the error's traceback, without the worker's own frames at its top."""
+    """Write a line, and the error's traceback from the app's first frame on."""
     try:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        while trace is not None and trace.tb_frame.f_code.co_filename == log.__code__.co_filename:
             trace = trace.tb_next
         with log_lock:
             sys.stderr.write("stead: %s\n" % text)
@@ -110,83 +125,70 @@ def log_exception(text, error):
         log("%s (%s)" % (text, type(error).__name__))
 
 
-# --- Heads ---------------------------------------------------------------------------------
+def describe(environ):
+    """A request's method and target, safe to print."""
+    try:
+        target = environ.get("REQUEST_URI") or environ.get("PATH_INFO") or "/"
+        return ascii("%s %s" % (environ.get("REQUEST_METHOD"), target))[1:-1]
+    except Exception:
+        return "a request"
 
 
-def classify_name(name):
-    """Say what a header name means, and remember it."""
-    if not isinstance(name, str):
-        raise WSGIError("header name %r is not a str" % (name,))
-    if not name or not TOKEN.issuperset(name):
-        raise WSGIError("header name %r is not a token" % name)
-    lower = name.lower()
-    kind = CONTENT_LENGTH if lower == "content-length" else ORDINARY
-    if lower in HOP_BY_HOP:
-        kind = REFUSED
-        log("header %r dropped: it is the edge's to set (PEP 3333, hop-by-hop)" % name)
+# --- Heads of responses --------------------------------------------------------------------
+
+
+def check_status(status):
+    """Say whether a response with this status line may have a body. Raises WSGIError."""
+    if not isinstance(status, str):
+        raise WSGIError("status %r is not a str" % (status,))
+    code = status[:3]
+    if code < "200" or code > "999" or not code.isdigit() or status[3:4] not in ("", " "):
+        raise WSGIError("status %r is not like '200 OK'" % status)
+    if len(status_lines) < REMEMBERED:
+        status_lines[status] = code not in BODILESS_CODES
+    return code not in BODILESS_CODES
+
+
+def check_name(name):
+    """Say what a header name means. Raises WSGIError."""
+    if not isinstance(name, str) or not name or not TOKEN.issuperset(name):
+        raise WSGIError("header name %r is not a str of letters, digits and dashes" % (name,))
+    kind = ORDINARY
+    if name.lower() == "content-length":
+        kind = CONTENT_LENGTH
+    elif name.lower() in HOP_BY_HOP_NAMES:
+        kind = HOP_BY_HOP
+        log("header `%s` is dropped: it concerns a connection, and those are the edge's (PEP 3333)" % name)
     if len(header_names) < REMEMBERED:
         header_names[name] = kind
     return kind
 
 
-def has_body(status):
-    """Check a status line, say whether its response may have a body, and remember that."""
-    if not isinstance(status, str):
-        raise WSGIError("status %r is not a str" % (status,))
-    code = status[:3]
-    if not code.isdigit() or not "200" <= code <= "999" or status[3:4] not in ("", " "):
-        raise WSGIError("status %r is not like \"200 OK\"" % status)
-    allowed = code not in ("204", "304")
-    if len(status_lines) < REMEMBERED:
-        status_lines[status] = allowed
-    return allowed
-
-
 def parse_length(value, before):
-    """Read a Content-Length; a second one must agree with the first."""
+    """Read a Content-Length; if there was one before, they must agree. Raises WSGIError."""
     if not isinstance(value, str) or not value.isdigit() or len(value) > 18:
-        raise WSGIError("Content-Length %r is not a number" % (value,))
-    length = int(value)
-    if before is not None and before != length:
-        raise WSGIError("Content-Length is given twice, as %d and %d" % (before, length))
-    return length
+        raise WSGIError("Content-Length %r is not a str of digits" % (value,))
+    if before not in (None, int(value)):
+        raise WSGIError("Content-Length is both %d and %s" % (before, value))
+    return int(value)
 
 
-def explain_head(parts, error):
-    """Make an error of a head that could not be encoded."""
+def explain_head(parts):
+    """What is wrong with a head that cannot be sent."""
     for part in parts:
         if not isinstance(part, str):
             return WSGIError("header value %r is not a str" % (part,))
-        if any(char in part for char in "\r\n\0"):
-            return WSGIError("%r in the response's head contains CR, LF or NUL" % part)
-        try:
-            part.encode("latin-1")
-        except UnicodeEncodeError:
-            return WSGIError("%r in the response's head is not latin-1" % part)
-    return error
+        if any(ord(character) > 255 or character in "\r\n\0" for character in part):
+            return WSGIError("%r cannot be in a head: it has a line end, a NUL or a character beyond latin-1" % part)
+    return WSGIError("the head cannot be sent")
 
 
-# --- Bodies of requests --------------------------------------------------------------------
-
-
-class StreamedBody(io.RawIOBase):
-    """`wsgi.input` of a request whose body comes in frames; a `BufferedReader` sits on top."""
-
-    def __init__(self, exchange):
-        self.exchange = exchange
-
-    def readable(self):
-        return True
-
-    def readinto(self, target):
-        if self.exchange is None:
-            raise ValueError("the request is over: its body cannot be read any more")
-        return self.exchange.read_body(target)
+# --- Files ---------------------------------------------------------------------------------
 
 
 class FileWrapper(object):
-    """`wsgi.file_wrapper`: as an iterable it reads blocks; returned to the worker as it is, a real
-    file is passed to the edge as a descriptor."""
+    """`wsgi.file_wrapper`. Anybody can iterate over it; if the worker itself gets it, the edge is
+    given the file's descriptor instead."""
 
     def __init__(self, filelike, block_size=BLOCK_SIZE):
         self.filelike = filelike
@@ -199,143 +201,179 @@ class FileWrapper(object):
 
     def __next__(self):
         data = self.filelike.read(self.block_size)
-        if data:
-            return data
-        raise StopIteration
+        if not data:
+            raise StopIteration
+        return data
 
 
-def plain_file(filelike):
-    """The binary file beneath `filelike` if its bytes are the file's own, else None: a GzipFile,
-    too, has a `fileno`, but of other bytes."""
-    tempfile = sys.modules.get("tempfile")
-    if isinstance(filelike, getattr(tempfile, "_TemporaryFileWrapper", ())):
+def find_file(filelike):
+    """The descriptor, offset and length of the bytes that `filelike` would give, if they are the
+    rest of a regular file; else None. A GzipFile, too, has a descriptor, but gives other bytes."""
+    if type(filelike) is getattr(sys.modules.get("tempfile"), "_TemporaryFileWrapper", None):
         filelike = filelike.file
-    if type(getattr(filelike, "raw", filelike)) is io.FileIO and filelike.readable():
-        if type(filelike) in (io.BufferedReader, io.BufferedRandom, io.FileIO):
-            return filelike
-    return None
+    if type(filelike) not in (io.BufferedReader, io.BufferedRandom, io.FileIO):
+        return None
+    if type(getattr(filelike, "raw", filelike)) is not io.FileIO or not filelike.readable():
+        return None
+    if type(filelike) is io.BufferedRandom:
+        filelike.flush()
+    descriptor = filelike.fileno()
+    status = os.fstat(descriptor)
+    if status.st_mode & FILE_TYPE_BITS != REGULAR_FILE:
+        return None
+    offset = filelike.tell()
+    # A file of the kernel's, as in /proc, has a size of 0 and content nevertheless.
+    return (descriptor, offset, status.st_size - offset) if status.st_size > offset else None
+
+
+def memory_file(data):
+    """The descriptor of a memory file with this content; None where there is no such thing."""
+    try:
+        descriptor = os.memfd_create("stead-body")
+    except (AttributeError, OSError):
+        return None
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest):]
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 # --- One connection ------------------------------------------------------------------------
 
 
+class StreamedBody(io.RawIOBase):
+    """The body of a request in frames; a BufferedReader on top makes it `wsgi.input`."""
+
+    def __init__(self, exchange):
+        # None once the request is over: the frames that follow are another visitor's.
+        self.exchange = exchange
+
+    def readable(self):
+        return True
+
+    def readinto(self, target):
+        if self.exchange is None:
+            raise ValueError("the body cannot be read any more: its request is over")
+        return self.exchange.read_body(memoryview(target))
+
+
 class Exchange(object):
-    """A connection from the edge, with the request and response that are on it. It is reused for
-    every request of the connection: nothing but the `environ` is made anew."""
+    """A connection from the edge, with the request and the response that are on it. It serves one
+    request after the other, so that nothing needs to be made for each."""
 
     __slots__ = (
-        "worker", "connection", "send_some", "buffer", "view", "start", "end", "idle",
-        "frame_left", "body_open", "gone", "environ",
-        "head", "head_sent", "left", "bodyless", "ended", "head_request", "end_early_after",
-    )
+        "worker", "connection", "buffer", "view", "start", "end", "idle", "environ",
+        "stream", "frame_left", "body_ended", "visitor_gone",
+        "head", "head_sent", "head_request", "bodiless", "left", "ended", "ended_at", "write")
 
     def __init__(self, worker, connection):
         self.worker = worker
         self.connection = connection
-        self.send_some = connection.send
         self.buffer = bytearray(BUFFER_SIZE)
         self.view = memoryview(self.buffer)
-        # What was received and not yet used is buffer[start:end].
+        # What was received and is not used yet: buffer[start:end].
         self.start = self.end = 0
+        # Waiting for a request, as far as this thread knows.
         self.idle = True
-        # Of a streamed body: bytes left of the current frame, whether more frames come, and
-        # whether the visitor left.
-        self.frame_left = 0
-        self.body_open = False
-        self.gone = False
         self.environ = None
-        self.reset()
-
-    def reset(self):
-        # `head` is what start_response was given, encoded; `left` what Content-Length still wants.
+        # Of a streamed body: its raw stream, what is left of the current frame, and how it ended.
+        self.stream = None
+        self.frame_left = 0
+        self.body_ended = self.visitor_gone = False
+        # What start_response made of its arguments, encoded, and whether the edge has it.
         self.head = None
         self.head_sent = False
+        self.head_request = self.bodiless = False
+        # What Content-Length still asks for, if there is one.
         self.left = None
+        # Whether END or ABORT was sent, and when if that was early.
         self.ended = False
+        self.ended_at = None
+        self.write = self.send_piece
 
-    # Receiving
+    # Receiving.
 
-    def fill(self, size):
-        """Have at least `size` bytes (at most a buffer's) at buffer[start:]."""
-        if self.start + size > BUFFER_SIZE or self.start == self.end:
-            kept = self.end - self.start
-            self.buffer[:kept] = self.buffer[self.start:self.end]
-            self.start, self.end = 0, kept
-        while self.end - self.start < size:
-            received = self.connection.recv_into(self.view[self.end:])
+    def stop_receiving(self):
+        """Let `recv` end after what the edge has already written; what it writes now fails there."""
+        try:
+            self.connection.shutdown(SHUT_RD)
+        except OSError:
+            pass
+
+    def receive(self, target):
+        """Receive some bytes, first those that came along with earlier ones."""
+        waiting = self.end - self.start
+        if not waiting:
+            received = self.connection.recv_into(target)
             if not received:
-                raise EdgeGone("the edge closed the connection within a frame")
-            self.end += received
+                raise EdgeGone("the edge closed the connection within a request")
+            return received
+        size = min(waiting, len(target))
+        target[:size] = self.view[self.start:self.start + size]
+        self.start += size
+        return size
 
-    def take_header(self):
-        """Take a frame's header off the connection; return its kind and its length."""
-        self.fill(HEADER_SIZE)
-        header = HEADER.unpack_from(self.buffer, self.start)[0]
-        self.start += HEADER_SIZE
-        return header >> 24, header & LENGTH_MASK
-
-    def take_payload(self, length):
-        """Take `length` bytes off the connection into a buffer that may be kept."""
+    def receive_exactly(self, length):
+        """Receive so many bytes."""
         payload = bytearray(length)
-        kept = min(length, self.end - self.start)
-        payload[:kept] = self.view[self.start:self.start + kept]
-        self.start += kept
-        target = memoryview(payload)
-        while kept < length:
-            received = self.connection.recv_into(target[kept:])
-            if not received:
-                raise EdgeGone("the edge closed the connection within a frame")
-            kept += received
+        rest = memoryview(payload)
+        while rest:
+            rest = rest[self.receive(rest):]
         return payload
 
-    def take_request(self, size):
-        """Take a request that is not just one frame in one piece; `size` bytes were received."""
-        self.end += size
-        kind, length = self.take_header()
+    def receive_header(self):
+        """Receive a frame's header; its kind and its payload's length."""
+        if self.start == self.end:
+            # A header and what follows it in one go.
+            self.start, self.end = 0, 0
+            self.end = self.receive(self.view)
+        header = HEADER.unpack(self.receive_exactly(HEADER_SIZE))[0]
+        return header >> LENGTH_BITS, header & LONGEST_PAYLOAD
+
+    def receive_request(self):
+        """Receive a request that did not come in one piece, or whose body does not."""
+        kind, length = self.receive_header()
         if kind not in (REQUEST, REQUEST_STREAMED):
-            raise Malformed("frame of kind %d where a request should begin" % kind)
-        environ = loads(self.take_payload(length))
+            raise ValueError("a frame of kind %d" % kind)
+        environ = loads(self.receive_exactly(length))
         if kind == REQUEST_STREAMED:
-            self.frame_left, self.body_open, self.gone = 0, True, False
-            environ["wsgi.input"] = io.BufferedReader(StreamedBody(self), BLOCK_SIZE)
+            self.frame_left = 0
+            self.body_ended = self.visitor_gone = False
+            self.stream = StreamedBody(self)
+            environ["wsgi.input"] = io.BufferedReader(self.stream, BLOCK_SIZE)
         else:
             environ["wsgi.input"] = io.BytesIO(environ.get("wsgi.input", b""))
         return environ
 
-    def next_body_frame(self):
-        """Go to the next frame of the body that holds something, or to the body's end."""
-        while self.body_open and not self.frame_left:
-            kind, length = self.take_header()
-            if kind == BODY_IN:
-                self.frame_left = length
-            elif kind in (END_IN, ABORT_IN) and not length:
-                self.body_open = False
-                self.gone = kind == ABORT_IN
-            else:
-                raise Malformed("frame of kind %d within a body" % kind)
-
     def read_body(self, target):
-        """Read some of a streamed body into `target`; 0 at its end."""
-        self.next_body_frame()
-        if self.gone:
+        """Read some bytes of a streamed body; 0 at its end."""
+        while not self.frame_left and not self.body_ended:
+            kind, length = self.receive_header()
+            if kind == BODY_OF_REQUEST:
+                self.frame_left = length
+            elif kind in (END_OF_REQUEST, ABORT_OF_REQUEST) and not length:
+                self.body_ended = True
+                self.visitor_gone = kind == ABORT_OF_REQUEST
+            else:
+                log("connection closed: the edge sent a frame of kind %d within a body" % kind)
+                self.start = self.end = 0
+                self.connection.shutdown(SHUT_RDWR)
+        if self.visitor_gone:
             raise VisitorGone("the visitor left before the whole request body had come")
-        if not self.frame_left or not len(target):
+        if not self.frame_left:
             return 0
-        size = min(len(target), self.frame_left)
-        kept = self.end - self.start
-        if kept:
-            size = min(size, kept)
-            target[:size] = self.view[self.start:self.start + size]
-            self.start += size
-        else:
-            size = self.connection.recv_into(target, size)
-            if not size:
-                raise EdgeGone("the edge closed the connection within a body")
-        self.frame_left -= size
-        return size
+        received = self.receive(target[:self.frame_left])
+        self.frame_left -= received
+        return received
 
     def drop_body(self):
-        """Read and drop what the app left of a streamed body."""
+        """Receive what the app has left of a streamed body."""
+        self.stream.exchange = None
+        self.stream = None
         scrap = memoryview(bytearray(BLOCK_SIZE))
         try:
             while self.read_body(scrap):
@@ -343,29 +381,23 @@ class Exchange(object):
         except VisitorGone:
             pass
 
-    # Sending
+    # Sending.
 
-    def send(self, data):
-        """Send all of `data`."""
+    def send(self, data, descriptor=None):
+        """Send all of `data`; a descriptor comes along with its first byte."""
         try:
-            sent = self.send_some(data)
-            if sent != len(data):
-                self.connection.sendall(memoryview(data)[sent:])
-        except OSError as error:
-            raise EdgeGone("the edge closed the connection within a response") from error
-
-    def send_with_descriptor(self, data, descriptor):
-        """Send all of `data`; `descriptor` comes along with its first byte."""
-        rights = [(SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(descriptor))]
-        try:
-            sent = self.connection.sendmsg([data], rights)
+            if descriptor is None:
+                sent = self.connection.send(data)
+            else:
+                rights = (SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(descriptor))
+                sent = self.connection.sendmsg((data,), (rights,))
             if sent != len(data):
                 self.connection.sendall(memoryview(data)[sent:])
         except OSError as error:
             raise EdgeGone("the edge closed the connection within a response") from error
 
     def start_response(self, status, headers, exc_info=None):
-        """PEP 3333's `start_response`. Raises at once what is wrong with the head."""
+        """PEP 3333's `start_response`. Raises at once if the head cannot be sent."""
         if exc_info:
             try:
                 if self.head_sent:
@@ -373,200 +405,169 @@ class Exchange(object):
             finally:
                 exc_info = None
         elif self.head is not None:
-            raise WSGIError("start_response was called a second time, without exc_info")
-        bodied = status_lines.get(status)
-        if bodied is None:
-            bodied = has_body(status)
+            raise WSGIError("start_response was called twice without exc_info")
+        may_have_body = status_lines.get(status)
+        if may_have_body is None:
+            may_have_body = check_status(status)
         parts = [status]
-        length = None
+        left = None
         for name, value in headers:
-            kind = header_names.get(name) or classify_name(name)
-            if kind != ORDINARY:
-                if kind == REFUSED:
-                    continue
-                length = parse_length(value, length)
-            parts.append(name)
-            parts.append(value)
+            kind = header_names.get(name) or check_name(name)
+            if kind == CONTENT_LENGTH:
+                left = parse_length(value, left)
+            elif kind == HOP_BY_HOP:
+                continue
+            parts += name, value
         try:
             head = "\0".join(parts).encode("latin-1")
-        except (TypeError, UnicodeEncodeError) as error:
-            raise explain_head(parts, error) from None
-        if b"\n" in head or b"\r" in head or head.count(b"\0") != len(parts) - 1:
-            raise explain_head(parts, None)
+        except (TypeError, UnicodeEncodeError):
+            raise explain_head(parts) from None
+        if LF in head or CR in head or head.count(NUL) != len(parts) - 1:
+            raise explain_head(parts)
         self.head = head
-        self.left = length
-        self.bodyless = self.head_request or not bodied
+        self.left = left
+        self.bodiless = self.head_request or not may_have_body
         return self.write
 
-    def write(self, data):
-        """The `write` callable that `start_response` returns."""
-        self.send_piece(data)
+    def is_whole(self, body):
+        """Whether this is all of a response's body and can go with its head and END in one write."""
+        return (
+            type(body) is bytes and 0 < len(body) < LARGE_PIECE and self.head is not None
+            and not self.head_sent and not self.bodiless and self.left in (None, len(body)))
 
     def take_head(self):
-        """The frame of the head if it was not sent yet, else nothing."""
+        """The frame of the head, unless it was sent."""
         if self.head_sent:
             return b""
-        if self.head is None:
-            raise WSGIError("the app gave no head: start_response was not called")
         self.head_sent = True
         return HEADER.pack(len(self.head) | HEAD) + self.head
 
     def send_piece(self, data, last=False):
-        """Send a piece of the body at once, and the head before the first one. Returns False
-        when there is no use for more. `last`: nothing follows it."""
+        """Send a piece of the body at once. False: no more of it can be of use."""
         if not isinstance(data, bytes):
-            raise WSGIError("a piece of the body is %s, not bytes" % type(data).__name__)
+            raise WSGIError("the body has a piece %s, not bytes" % kind_of(data))
         if not data:
             return True
         if self.head is None:
-            raise WSGIError("the app gave a body before it called start_response")
-        if self.bodyless:
-            return True
+            raise WSGIError("the body begins before start_response was called")
+        if self.bodiless:
+            return False
+        excess = self.left is not None and len(data) > self.left
+        if excess:
+            log("%s: the body is longer than its Content-Length, the rest is dropped" % describe(self.environ))
+            data = data[:self.left]
         if self.left is not None:
-            if len(data) > self.left:
-                log("%s: the body is longer than its Content-Length; the rest is dropped" % describe(self.environ))
-                data = data[:self.left]
-                if not data:
-                    return False
             self.left -= len(data)
-        end = b""
-        if (last or self.left == 0) and self.worker.ends_early():
-            self.ended = True
-            end = END_FRAME
-        self.send_data(data, end)
-        return True
+            last = not self.left
+        if data:
+            self.send_data(data, self.end_early() if last else b"")
+        return not excess
+
+    def end_early(self):
+        """END, if it may go along with the body's last byte, before the app has cleaned up."""
+        if self.worker.patience:
+            self.worker.patience -= 1
+            return b""
+        self.ended = True
+        self.ended_at = monotonic()
+        return END_FRAME
 
     def send_data(self, data, end):
+        """Send bytes of the body between what is due of the head and of the end."""
         size = len(data)
-        head = self.take_head()
-        if size >= LARGE_PIECE and memory_file is not None:
-            descriptor = memory_file(data)
-            if descriptor is not None:
-                try:
-                    self.send_with_descriptor(head + FILE_FRAME.pack(FILE | 16, 0, size) + end, descriptor)
-                finally:
-                    os.close(descriptor)
-                return
-        if size <= LENGTH_MASK:
-            self.send(b"".join((head, HEADER.pack(size | BODY), data, end)))
+        descriptor = memory_file(data) if size >= LARGE_PIECE else None
+        if descriptor is not None:
+            try:
+                self.send(self.take_head() + FILE_FRAME.pack(FILE_HEADER, 0, size) + end, descriptor)
+            finally:
+                os.close(descriptor)
             return
-        view = memoryview(data)
-        for start in range(0, size, LENGTH_MASK):
-            piece = view[start:start + LENGTH_MASK]
-            self.send(b"".join((head, HEADER.pack(len(piece) | BODY), piece)))
-            head = b""
-        if end:
-            self.send(end)
+        for start in range(0, size, LONGEST_PAYLOAD):
+            piece = data[start:start + LONGEST_PAYLOAD]
+            self.send(b"".join((
+                self.take_head(), HEADER.pack(len(piece) | BODY), piece,
+                end if start + len(piece) == size else b"")))
 
     def send_file(self, filelike):
-        """Pass a real file's descriptor to the edge; False: it has to be read instead."""
-        file = plain_file(filelike)
-        if file is None or self.head is None:
+        """Have the edge read a file itself. False: it cannot."""
+        found = find_file(filelike)
+        if found is None or self.head is None or self.bodiless:
             return False
-        if isinstance(file, io.BufferedRandom):
-            file.flush()
-        descriptor = file.fileno()
-        offset = file.tell()
-        status = os.fstat(descriptor)
-        size = status.st_size - offset
-        if status.st_mode & 0o170000 != 0o100000 or size <= 0:
-            return False
-        if self.bodyless:
-            return True
+        descriptor, offset, size = found
         if self.left is not None:
             size = min(size, self.left)
             self.left -= size
-            if not size:
-                return True
-        self.send_with_descriptor(self.take_head() + FILE_FRAME.pack(FILE | 16, offset, size), descriptor)
+        if size:
+            end = b"" if self.left else self.end_early()
+            self.send(self.take_head() + FILE_FRAME.pack(FILE_HEADER, offset, size) + end, descriptor)
         return True
 
+    def respond(self, result):
+        """Send what the app returned, piece by piece as it comes, and close it."""
+        try:
+            if isinstance(result, (str, bytes)):
+                raise WSGIError("the app returned a %s instead of a list of bytes" % type(result).__name__)
+            if type(result) in (list, tuple) and sum(map(len, result)) < LARGE_PIECE:
+                # All of it is there: nothing is held back by sending it as one.
+                wrong = [piece for piece in result if not isinstance(piece, bytes)]
+                self.send_piece(wrong[0] if wrong else b"".join(result), True)
+            elif type(result) is not FileWrapper or not self.send_file(result.filelike):
+                only = hasattr(result, "__len__") and len(result) == 1
+                for piece in result:
+                    if not self.send_piece(piece, only):
+                        break
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+            if self.ended_at is not None:
+                if monotonic() - self.ended_at > SLOW_END:
+                    self.worker.patience = PATIENCE
+                self.ended_at = None
+        if not self.ended:
+            self.finish()
+
     def finish(self):
-        """End the response, unless it has ended early."""
-        if self.ended:
-            return
-        if self.left and not self.bodyless:
+        """End a response that has not ended early."""
+        if self.head is None:
+            raise WSGIError("the app ended and start_response was not called")
+        if self.left and not self.bodiless:
             raise WSGIError("the body is %d bytes shorter than its Content-Length" % self.left)
         self.send(self.take_head() + END_FRAME)
         self.ended = True
 
-    def respond(self, result):
-        """Send what the app returned, whatever iterable it is, and close it."""
-        try:
-            if isinstance(result, (list, tuple)):
-                self.send_piece(b"".join(result), True)
-            elif isinstance(result, FileWrapper) and self.send_file(result.filelike):
-                pass
-            elif isinstance(result, (str, bytes)):
-                raise WSGIError("the app returned %s, not an iterable of bytes" % type(result).__name__)
-            else:
-                for piece in result:
-                    if not self.send_piece(piece):
-                        break
-        finally:
-            started = monotonic()
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
-            if self.ended and monotonic() - started > SLOW_END:
-                self.worker.patience = PATIENCE
-        self.finish()
-
     def fail(self, error):
-        """The app failed: say so in the log and to the edge."""
+        """The app failed: tell the log and the edge."""
         if self.ended:
-            outcome = "after its response was complete"
+            outcome = "failed after its response was complete"
         elif self.head_sent:
-            outcome = "within its response; the visitor's connection is cut"
+            outcome = "failed within its response: the visitor's connection is cut"
         else:
-            outcome = "; the visitor gets the 500 page"
-        log_exception("%s failed %s" % (describe(self.environ), outcome), error)
+            outcome = "failed: the visitor gets the 500 page"
+        if isinstance(error, VisitorGone):
+            log("%s: %s" % (describe(self.environ), error))
+        else:
+            log_exception("%s %s" % (describe(self.environ), outcome), error)
         if not self.ended:
             self.ended = True
             self.send(ABORT_FRAME)
 
 
-DESCRIPTOR = Struct("i")
-
-
-def describe(environ):
-    """A request's line for the log."""
-    try:
-        target = environ.get("REQUEST_URI") or environ.get("PATH_INFO") or "/"
-        line = "%s %s" % (environ.get("REQUEST_METHOD"), target)
-        return ascii(line)[1:-1]
-    except Exception:
-        return "request"
-
-
-def create_memory_file(data):
-    """A memory file with `data` in it, or None where the system has none to give."""
-    try:
-        descriptor = os.memfd_create("stead-body", os.MFD_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view):]
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-memory_file = create_memory_file if hasattr(os, "memfd_create") else None
+# --- Serving -------------------------------------------------------------------------------
 
 
 class Worker(object):
-    """The app and how it is served; one for the process."""
+    """The app, how it is served, and the connections that are open."""
 
     def __init__(self, app, threads):
         self.app = app
         self.threads = threads
         self.draining = False
+        self.exchanges = set()
+        # For so many more responses END waits until the app has cleaned up.
         self.patience = 0
-        self.base = {
+        # Signals, and connections that end, write a byte to this pipe; the accepting loop reads it.
+        self.wake_reader, self.wake_writer = wake_pipe()
+        self.environ = {
             "wsgi.version": (1, 0),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": threads > 1,
@@ -576,115 +577,506 @@ class Worker(object):
             "wsgi.input_terminated": True,
         }
 
-    def ends_early(self):
-        if self.patience:
-            self.patience -= 1
-            return False
-        return True
+    def forget(self, exchange):
+        """A connection ended: there is room for another one."""
+        self.exchanges.discard(exchange)
+        wake(self.wake_writer, 0)
+
+
+def wake_pipe():
+    """A pipe whose reader is polled and whose writer never blocks."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    return reader, writer
+
+
+def wake(writer, reason):
+    """Write a byte to a wake pipe; when it is full, whoever reads it wakes anyway."""
+    try:
+        os.write(writer, bytes((reason,)))
+    except OSError:
+        pass
+
+
+def wake_on_signals(writer, signals):
+    """From now on these signals do nothing but write their number to a wake pipe, even when the
+    main thread is blocked."""
+    for number in signals:
+        signal(number, lambda number, frame: wake(writer, number))
+    set_wakeup_fd(writer)
 
 
 def serve_requests(worker, exchange):
     """Answer the requests of one connection until the edge closes it or the worker drains."""
+    # This loop is what every request pays for: what it needs is kept in local names.
     app = worker.app
-    update_from = worker.base
-    connection = exchange.connection
-    recv_into = connection.recv_into
+    worker_environ = worker.environ
+    recv_into = exchange.connection.recv_into
     send = exchange.send
-    buffer = exchange.buffer
-    view = exchange.view
     start_response = exchange.start_response
-    unpack = HEADER.unpack_from
-    pack = HEADER.pack
-    make_input = io.BytesIO
+    buffer, view = exchange.buffer, exchange.view
+    unpack, pack = HEADER.unpack_from, HEADER.pack
+    body_in_memory = io.BytesIO
+    # What the header of a request is, less its length, if all of it came at once.
+    whole_request = (REQUEST << 24) - HEADER_SIZE
     while True:
         exchange.idle = True
         if worker.draining:
-            connection.shutdown(SHUT_RD)
-        if exchange.start == exchange.end:
+            exchange.stop_receiving()
+        if exchange.start != exchange.end:
+            size = 0
+        else:
             exchange.start = exchange.end = 0
             size = recv_into(buffer)
             if not size:
                 return
-        else:
-            size = 0
         exchange.idle = False
-        if size > HEADER_SIZE and unpack(buffer)[0] == size - HEADER_SIZE | REQUEST << 24:
+        if size > HEADER_SIZE and unpack(buffer)[0] == size + whole_request:
             environ = loads(view[HEADER_SIZE:size])
-            environ["wsgi.input"] = make_input(environ.get("wsgi.input", b""))
+            environ["wsgi.input"] = body_in_memory(environ.get("wsgi.input", b""))
         else:
-            environ = exchange.take_request(size)
-        environ.update(update_from)
+            exchange.end += size
+            environ = exchange.receive_request()
+        environ.update(worker_environ)
         exchange.environ = environ
-        exchange.head = exchange.left = None
+        exchange.head = None
         exchange.head_sent = exchange.ended = False
         exchange.head_request = environ["REQUEST_METHOD"] == "HEAD"
         try:
             result = app(environ, start_response)
-            head = exchange.head
-            if (
-                type(result) is list and len(result) == 1 and head is not None and not exchange.head_sent
-                and type(result[0]) is bytes and 0 < len(result[0]) < LARGE_PIECE and not exchange.bodyless
-                and (exchange.left is None or exchange.left == len(result[0]))
-            ):
-                body = result[0]
-                send(b"".join((
-                    pack(len(head) | HEAD), head, pack(len(body) | BODY), body, END_FRAME)))
+            if type(result) is list and len(result) == 1 and exchange.is_whole(result[0]):
+                head, body = exchange.head, result[0]
+                exchange.head_sent = exchange.ended = True
+                send(b"".join((pack(len(head) | HEAD), head, pack(len(body) | BODY), body, END_FRAME)))
             else:
                 exchange.respond(result)
-        except (EdgeGone, Malformed):
+        except EdgeGone:
             raise
         except BaseException as error:
             exchange.fail(error)
         result = environ = exchange.environ = None
-        if exchange.body_open:
+        if exchange.stream is not None:
             exchange.drop_body()
 
 
-def serve_connection(worker, connection):
-    exchange = Exchange(worker, connection)
+def serve_connection(worker, exchange):
+    """Serve one connection to its end, whatever happens on it."""
     try:
         serve_requests(worker, exchange)
-    except EdgeGone:
+    except OSError:
+        # The edge closed it, perhaps within a frame: nobody waits for an answer.
         pass
-    except (OSError, Malformed, ValueError, EOFError, TypeError) as error:
-        log("connection closed: %s" % error)
+    except Exception as error:
+        log("connection closed: the edge sent what is not a request (%s: %s)" % (type(error).__name__, error))
     finally:
+        exchange.connection.close()
+        worker.forget(exchange)
+
+
+def serve_in_thread(worker, exchange):
+    """What a request thread runs."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        # Loggers show it.
+        threading.current_thread().name = "request-%d" % exchange.connection.fileno()
+    serve_connection(worker, exchange)
+
+
+def accept_connections(worker, listener, begin):
+    """Accept connections, at most as many as there are threads, and `begin` each, until SIGTERM."""
+    ready = poll()
+    ready.register(worker.wake_reader, POLLIN)
+    listening = False
+    while not worker.draining:
+        if listening != (len(worker.exchanges) < worker.threads):
+            listening = not listening
+            if listening:
+                ready.register(listener, POLLIN)
+            else:
+                ready.unregister(listener)
+        for descriptor, _ in ready.poll():
+            if descriptor == worker.wake_reader:
+                worker.draining = SIGTERM in os.read(descriptor, WAKE_SIZE)
+            else:
+                accept_connection(worker, listener, begin)
+
+
+def accept_connection(worker, listener, begin):
+    """Accept one connection, if it is still there."""
+    try:
+        descriptor, _ = listener._accept()
+    except (BlockingIOError, ConnectionAbortedError):
+        return
+    except OSError as error:
+        log("cannot accept a connection: %s; visitors wait, next attempt in a second" % error)
+        sleep(1)
+        return
+    connection = socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
+    # An app may have set a default timeout for its own sockets.
+    connection.settimeout(None)
+    exchange = Exchange(worker, connection)
+    worker.exchanges.add(exchange)
+    try:
+        begin(worker, exchange)
+    except RuntimeError as error:
+        log("cannot start a thread for a connection, it is closed: %s" % error)
         connection.close()
+        worker.forget(exchange)
+
+
+def drain(worker):
+    """Have every connection end after the requests that were already written to it."""
+    worker.draining = True
+    sleep(DRAIN_GRACE)
+    for exchange in list(worker.exchanges):
+        if exchange.idle:
+            exchange.stop_receiving()
+    ready = poll()
+    ready.register(worker.wake_reader, POLLIN)
+    while worker.exchanges:
+        ready.poll()
+        os.read(worker.wake_reader, WAKE_SIZE)
+
+
+def serve(app, threads, listener):
+    """Serve until SIGTERM, then finish what was begun. Returns in the main thread."""
+    worker = Worker(app, threads)
+    wake_on_signals(worker.wake_writer, (SIGTERM,))
+    pthread_sigmask(SIG_UNBLOCK, (SIGTERM,))
+    listener.setblocking(False)
+    stack_size(STACK_SIZE)
+    if threads > 1:
+        accept_connections(worker, listener, lambda *both: start_new_thread(serve_in_thread, both))
+        listener.close()
+        drain(worker)
+    else:
+        serve_in_main_thread(worker, listener)
+
+
+def serve_in_main_thread(worker, listener):
+    """Serve one connection at a time here, where an app that knows nothing of threads belongs.
+    Another thread accepts and drains: one that is blocked in `recv` can miss a signal."""
+    handed = []
+    something_handed = allocate_lock()
+    something_handed.acquire()
+
+    def hand_over(_, exchange):
+        handed.append(exchange)
+        something_handed.release()
+
+    def accept_and_drain():
+        try:
+            accept_connections(worker, listener, hand_over)
+            listener.close()
+            drain(worker)
+        finally:
+            hand_over(worker, None)
+
+    start_new_thread(accept_and_drain, ())
+    while True:
+        something_handed.acquire()
+        exchange = handed.pop()
+        if exchange is None:
+            return
+        serve_connection(worker, exchange)
+
+
+# --- The app -------------------------------------------------------------------------------
+
+
+class NoApp(Exception):
+    """There is no app to serve; the text is one line that says why."""
 
 
 def load_app(entry):
-    module_name, _, attribute = entry.partition(":")
-    __import__(module_name)
-    target = sys.modules[module_name]
-    attribute = attribute or "application"
-    call = attribute.endswith("()")
-    for part in (attribute[:-2] if call else attribute).split("."):
-        target = getattr(target, part)
-    return target() if call else target
+    """Import the app that `entry` names. Raises NoApp, or whatever the app's own code raises."""
+    module_name, _, path = entry.partition(":")
+    called = path.endswith("()")
+    names = (path[:-2] if called else path).split(".")
+    if not all(name.isidentifier() for name in module_name.split(".") + names):
+        raise NoApp("it is not like `package.module:attribute` or `package.module:factory()`")
+    try:
+        __import__(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name + ".").startswith(error.name + "."):
+            raise NoApp("there is no module `%s` in %s or the environment" % (error.name, os.getcwd()))
+        raise
+    target = module = sys.modules[module_name]
+    for name in names:
+        if not hasattr(target, name):
+            raise NoApp("the module has no `%s`; %s" % (path, describe_callables(module)))
+        target = getattr(target, name)
+    if not callable(target):
+        raise NoApp("it is %s, which cannot be called; %s" % (kind_of(target), describe_callables(module)))
+    if called:
+        target = target()
+        if not callable(target):
+            raise NoApp("the factory returned %s, which cannot be called" % kind_of(target))
+    return target
+
+
+def kind_of(value):
+    """What a value is, for a message."""
+    return "None" if value is None else "of type `%s`" % type(value).__name__
+
+
+def describe_callables(module):
+    """Name what could be meant: what the module itself defines, and objects that can be called."""
+    names = []
+    for name, value in sorted(vars(module).items()):
+        code = isinstance(value, (type, type(load_app), type(len)))
+        imported = code and getattr(value, "__module__", None) != module.__name__
+        if callable(value) and not imported and not name.startswith("_"):
+            names.append("`%s`" % name)
+    return "its callables are " + ", ".join(names) if names else "it has no callables"
+
+
+def load_app_or_exit(entry):
+    """Import the app; if there is none, say why and end the process."""
+    try:
+        return load_app(entry)
+    except NoApp as error:
+        log("cannot load `%s`: %s" % (entry, error))
+    except SystemExit as error:
+        log_exception("cannot load `%s`: it ended the process while it was imported" % entry, error)
+    except ImportError as error:
+        log_exception("cannot load `%s`: it was found, but an import within it failed" % entry, error)
+    except BaseException as error:
+        log_exception("cannot load `%s`: its code failed while it was imported" % entry, error)
+    try:
+        sys.stdout.flush()
+    finally:
+        # Threads that the app has started must not keep the process.
+        os._exit(EXIT_NO_APP)
+
+
+# --- Preloading ----------------------------------------------------------------------------
+
+
+def fork_instances(control, descriptors):
+    """Fork an instance for each `fork SLOT` from the agent. Returns the slot in a forked process.
+    In the parent, None: the agent is gone or SIGTERM came, and all instances have ended."""
+    prepare_to_fork()
+    prctl = load_prctl()
+    reader, writer = wake_pipe()
+    wake_on_signals(writer, (SIGTERM, SIGCHLD))
+    ready = poll()
+    ready.register(reader, POLLIN)
+    ready.register(control, POLLIN)
+    # Process id → slot of the instances that run.
+    slots = {}
+    parent = os.getpid()
+    pending = b""
+    ending = False
+    tell(control, "ready")
+    while slots or not ending:
+        for descriptor, _ in ready.poll():
+            if descriptor == reader:
+                stop = SIGTERM in os.read(reader, WAKE_SIZE)
+                report_ended(control, slots)
+            else:
+                received = receive(control)
+                stop = not received
+                *lines, pending = (pending + received).split(b"\n")
+                for line in lines:
+                    slot = parse_fork(line, descriptors)
+                    if slot is not None and not ending and fork_instance(control, slot, slots):
+                        become_instance(slot, descriptors, [control, reader, writer], parent, prctl)
+                        return slot
+                if stop:
+                    ready.unregister(control)
+            if stop and not ending:
+                ending = True
+                for pid in slots:
+                    os.kill(pid, SIGTERM)
+    return None
+
+
+def prepare_to_fork():
+    """Have the instances share as much memory as they can, and say what they will lack."""
+    import gc
+    import warnings
+
+    if _count():
+        log("the app started %d threads while it was imported: they run in none of its instances" % _count())
+    # The line above is clearer than what `os.fork` says.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+
+
+def load_prctl():
+    """The system's `prctl`, or None where Python cannot reach it."""
+    try:
+        import ctypes
+
+        return ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+def parse_fork(line, descriptors):
+    """The slot of a `fork SLOT` line; None, and a line in the log, if it is not one."""
+    words = line.split()
+    if len(words) == 2 and words[0] == b"fork" and words[1].isdigit() and int(words[1]) < descriptors:
+        return int(words[1])
+    log("the agent sent `%s`, which is not `fork SLOT` with a slot below %d" % (ascii(line)[2:-1], descriptors))
+    return None
+
+
+def fork_instance(control, slot, slots):
+    """Fork one instance; true in the forked process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Until the new process has its own handlers, a signal to it must not wake the parent.
+    pthread_sigmask(SIG_BLOCK, (SIGTERM, SIGCHLD))
+    try:
+        pid = os.fork()
+    except OSError as error:
+        log("cannot fork an instance: %s" % error)
+        pid = None
+    if pid == 0:
+        return True
+    pthread_sigmask(SIG_UNBLOCK, (SIGTERM, SIGCHLD))
+    if pid:
+        slots[pid] = slot
+        tell(control, "forked %d %d" % (slot, pid))
+    return False
+
+
+def become_instance(slot, descriptors, inherited, parent, prctl):
+    """In a forked process: let go of what is the parent's or another instance's."""
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    set_wakeup_fd(-1)
+    signal(SIGCHLD, SIG_DFL)
+    pthread_sigmask(SIG_UNBLOCK, (SIGCHLD,))
+    others = [FIRST_DESCRIPTOR + other for other in range(descriptors) if other != slot]
+    for descriptor in others + inherited:
+        os.close(descriptor)
+    # Instances must not draw the same random numbers.
+    for name in ("random", "numpy.random"):
+        if name in sys.modules:
+            sys.modules[name].seed()
+
+
+def report_ended(control, slots):
+    """Tell the agent which instances have ended. Other children are the app's own."""
+    for pid, slot in list(slots.items()):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            del slots[pid]
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+            tell(control, "exited %d %d %d" % (slot, pid, code))
+
+
+def tell(control, line):
+    """Write a line to the agent, if it is still there."""
+    try:
+        os.write(control, line.encode() + b"\n")
+    except OSError:
+        pass
+
+
+def receive(control):
+    """Read from the agent; nothing when it is gone."""
+    try:
+        return os.read(control, WAKE_SIZE)
+    except OSError:
+        return b""
+
+
+# --- The process ---------------------------------------------------------------------------
+
+
+def usage(text):
+    """Refuse to start: whoever started the worker made a mistake."""
+    log(text + "\nusage: python stead_worker.py [--threads N] [--preload] package.module:attribute")
+    sys.exit(EXIT_USAGE)
+
+
+def parse_arguments(arguments):
+    """The number of threads, whether to preload, and the app's entry point."""
+    threads, preload, entries = "1", False, []
+    arguments = iter(arguments)
+    for argument in arguments:
+        if argument == "--threads":
+            threads = next(arguments, "")
+        elif argument == "--preload":
+            preload = True
+        elif argument.startswith("-"):
+            usage("unknown argument `%s`" % argument)
+        else:
+            entries.append(argument)
+    if not threads.isdigit() or int(threads) < 1:
+        usage("`--threads` wants a number from 1 on, not `%s`" % threads)
+    if len(entries) != 1 or ":" not in entries[0]:
+        usage("one entry point like `package.module:attribute` is needed")
+    return int(threads), preload, entries[0]
+
+
+def take_descriptors():
+    """How many listening sockets were passed; the app and its children shall not see them."""
+    passed = os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_PID", None)
+    try:
+        count = int(passed)
+        for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count):
+            os.set_inheritable(descriptor, False)
+    except (ValueError, OSError) as error:
+        usage("LISTEN_FDS is `%s`, not the number of listening sockets from descriptor 3 on (%s)" % (passed, error))
+    if count < 1:
+        usage("no listening socket was passed: LISTEN_FDS says how many there are from descriptor 3 on")
+    return count
+
+
+def take_control():
+    """The descriptor of the agent's control connection."""
+    passed = os.environ.pop("STEAD_CONTROL_FD", "")
+    try:
+        os.set_inheritable(int(passed), False)
+    except (ValueError, OSError):
+        usage("`--preload` needs STEAD_CONTROL_FD, which is `%s`" % passed)
+    return int(passed)
+
+
+def use_line_buffers():
+    """Have what the app prints appear at once, and never fail for its characters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding
+            stream = io.TextIOWrapper(stream.detach(), encoding, "backslashreplace", line_buffering=True)
+            setattr(sys, name, stream)
+            setattr(sys, "__%s__" % name, stream)
+
+
+def use_apps_path(entry):
+    """Have the app find its own modules and arguments, not the worker's."""
+    own = os.path.dirname(os.path.realpath(__file__))
+    if sys.path and os.path.realpath(sys.path[0]) == own:
+        del sys.path[0]
+    sys.path.insert(0, os.getcwd())
+    sys.argv[:] = [entry]
 
 
 def main():
-    threads = 1
-    entry = None
-    arguments = sys.argv[1:]
-    while arguments:
-        argument = arguments.pop(0)
-        if argument == "--threads":
-            threads = int(arguments.pop(0))
-        else:
-            entry = argument
-    sys.argv[:] = [entry]
-    sys.path[0] = os.getcwd()
-    listener = socket(AF_UNIX, SOCK_STREAM, 0, FIRST_DESCRIPTOR)
-    app = load_app(entry)
-    worker = Worker(app, threads)
-    if threads == 1:
-        while True:
-            descriptor, _ = listener._accept()
-            serve_connection(worker, socket(AF_UNIX, SOCK_STREAM, 0, descriptor))
-    while True:
-        descriptor, _ = listener._accept()
-        start_new_thread(serve_connection, (worker, socket(AF_UNIX, SOCK_STREAM, 0, descriptor)))
+    """Import the app, then serve it until SIGTERM."""
+    for number in (SIGINT, SIGHUP):
+        signal(number, SIG_IGN)
+    use_line_buffers()
+    threads, preload, entry = parse_arguments(sys.argv[1:])
+    descriptors = take_descriptors()
+    control = take_control() if preload else None
+    use_apps_path(entry)
+    app = load_app_or_exit(entry)
+    slot = fork_instances(control, descriptors) if preload else 0
+    if slot is not None:
+        serve(app, threads, socket(AF_UNIX, SOCK_STREAM, 0, FIRST_DESCRIPTOR + slot))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ impl Want {
     }
 
     /// Whether this version will do.
-    pub(super) fn allows(&self, version: Version) -> bool {
+    pub(crate) fn allows(&self, version: Version) -> bool {
         match &self.rule {
             Rule::Any => true,
             Rule::Series(major, minor, _) => (version.0, version.1) == (*major, *minor),

@@ -7,13 +7,17 @@ use crate::hash::Key;
 
 const WORKER: &str = include_str!("../../worker/stead_worker.py");
 
-/// Where the worker of this Stead is; written when it is not there yet. Named by its content, so
-/// that an instance started by an older Stead keeps the file that it runs.
+/// Where the worker of this Stead is or would be. Named by its content, so that an instance started
+/// by an older Stead keeps the file that it runs.
+pub(super) fn path(state: &Path) -> PathBuf {
+    let name = Key::new("worker").with("file", WORKER).finish();
+    state.join("worker").join(name).join("stead_worker.py")
+}
+
+/// The worker's file, written when it is not there yet.
 pub(super) fn write(state: &Path) -> Result<PathBuf, Error> {
-    let directory = state
-        .join("worker")
-        .join(Key::new("worker").with("file", WORKER).finish());
-    let path = directory.join("stead_worker.py");
+    let path = path(state);
+    let directory = path.parent().unwrap_or(state);
     if std::fs::read(&path).is_ok_and(|found| found == WORKER.as_bytes()) {
         return Ok(path);
     }
@@ -23,8 +27,8 @@ pub(super) fn write(state: &Path) -> Result<PathBuf, Error> {
             vec![format!("`{}`: {error}", directory.display())],
         )
     };
-    std::fs::create_dir_all(&directory).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(&directory).map_err(failed)?;
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     std::io::Write::write_all(&mut file, WORKER.as_bytes()).map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
     Ok(path)

@@ -13,14 +13,7 @@ use crate::Error;
 /// Read the requirements file at `path`. Relative paths of packages in it are relative to `code`,
 /// as they are for pip, which is run there.
 pub(crate) fn read(path: &Path, code: &Path) -> Result<Dependencies, Error> {
-    let mut reader = Reader {
-        code,
-        flat: String::new(),
-        keyed: Vec::new(),
-        notes: Vec::new(),
-        hashed: false,
-        seen: BTreeSet::new(),
-    };
+    let mut reader = Reader::new(code);
     reader.file(path)?;
     let install = if reader.notes.is_empty() {
         Install::File {
@@ -31,6 +24,7 @@ pub(crate) fn read(path: &Path, code: &Path) -> Result<Dependencies, Error> {
         Install::Text {
             text: reader.flat,
             hashed: reader.hashed,
+            complete: false,
         }
     };
     Ok(Dependencies {
@@ -40,6 +34,23 @@ pub(crate) fn read(path: &Path, code: &Path) -> Result<Dependencies, Error> {
         project: None,
         notes: reader.notes,
     })
+}
+
+/// Content of the files that a text includes, by name.
+pub(super) type Keyed = Vec<(String, Vec<u8>)>;
+
+/// Lines that were found elsewhere, as if they stood in a file in `code`.
+pub(super) fn of_content(text: &str, code: &Path) -> Result<(Keyed, Install, Vec<String>), Error> {
+    let mut reader = Reader::new(code);
+    for line in joined(text) {
+        reader.line(&line, code, "environment.yml")?;
+    }
+    let install = Install::Text {
+        text: reader.flat,
+        hashed: reader.hashed,
+        complete: false,
+    };
+    Ok((reader.keyed, install, reader.notes))
 }
 
 fn shown(path: &Path, code: &Path) -> String {
@@ -58,7 +69,18 @@ struct Reader<'a> {
     seen: BTreeSet<PathBuf>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(code: &'a Path) -> Self {
+        Self {
+            code,
+            flat: String::new(),
+            keyed: Vec::new(),
+            notes: Vec::new(),
+            hashed: false,
+            seen: BTreeSet::new(),
+        }
+    }
+
     fn file(&mut self, path: &Path) -> Result<(), Error> {
         if !self.seen.insert(path.to_owned()) {
             return Ok(());

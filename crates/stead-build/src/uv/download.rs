@@ -14,7 +14,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{PINNED, simple};
 use crate::Error;
-use crate::index::Index;
+use crate::index::{Index, redacted};
 
 /// The wheels of [`PINNED`] by `std::env::consts::ARCH` and C library: the end of their name and their
 /// SHA-256 as PyPI shows it. A wheel with any other hash is never run.
@@ -244,19 +244,6 @@ fn unreachable_index(address: &str, error: &ureq::Error) -> Error {
         error.to_string(),
     ])
     .hinted("set `index = \"https://…/simple\"` under [build] to a mirror that is reachable from here (`tuna`, `aliyun`, …), HTTPS_PROXY to a proxy, or put uv 0.8 or newer on PATH")
-}
-
-/// An address without the user and password that it may carry.
-fn redacted(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            let (authority, path) = rest.split_at(end);
-            let authority = authority.rsplit('@').next().unwrap_or_default();
-            format!("{scheme}://{authority}{path}")
-        }
-        None => address.to_owned(),
-    }
 }
 
 fn host(address: &str) -> &str {
