@@ -2,7 +2,6 @@
 //! answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stead_model::routing::InstanceId;
@@ -16,6 +15,7 @@ use crate::page::{self, Reason};
 use crate::path;
 use crate::response::{Response, Shape, reason_phrase};
 use crate::router::Target;
+use crate::upkeep;
 use crate::visitor::Visitor;
 
 mod folder;
@@ -39,14 +39,16 @@ pub(crate) struct Request<'a> {
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) head: &'a Head,
     pub(crate) deadline: &'a mut Deadline,
-    pub(crate) response: Response,
+    pub(crate) response: Response<'a>,
     pub(crate) id: RequestId,
     pub(crate) times: Times,
 }
 
 /// Who answered, and how long it took.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
+    /// The process, as `app.process`.
+    pub(crate) upstream_name: Option<Arc<str>>,
     pub(crate) instance: Option<InstanceId>,
     pub(crate) release: u64,
     /// Until an instance was free.
@@ -64,11 +66,12 @@ pub(crate) async fn request(
     deadline: &mut Deadline,
 ) -> Next {
     let begun = Instant::now();
-    let keep_alive = head.keep_alive && !shared.draining.load(Ordering::Relaxed);
+    visitor.output.begin();
     let shape = Shape {
         is_head: head.is_head(),
         http11: head.http11,
-        keep_alive,
+        keep_alive: head.keep_alive,
+        draining: &shared.draining,
     };
     let mut request = Request {
         shared,
@@ -81,7 +84,14 @@ pub(crate) async fn request(
         times: Times::default(),
     };
     let next = request.route().await;
-    record(shared, connection, head, &request, begun);
+    upkeep::record(
+        connection,
+        head,
+        &request.response,
+        id_text(&request.id),
+        begun.elapsed(),
+        &request.times,
+    );
     next
 }
 
@@ -94,10 +104,12 @@ pub(crate) fn refusal(
     refusal: Refusal,
 ) -> Next {
     let begun = Instant::now();
+    let id = forward::new_id();
     let mut response = Response::new(Shape {
         is_head: false,
         http11: true,
         keep_alive: false,
+        draining: &shared.draining,
     });
     write_page(
         visitor,
@@ -105,35 +117,22 @@ pub(crate) fn refusal(
         &mut response,
         refusal.status,
         Reason::General,
-        &forward::new_id(),
+        &id,
         &[],
     );
-    shared.record(
+    upkeep::record(
         connection,
         head,
         &response,
+        id_text(&id),
         begun.elapsed(),
         &Times::default(),
-        Some(refusal.why),
     );
     Next::Close
 }
 
-fn record(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    head: &Head,
-    request: &Request<'_>,
-    begun: Instant,
-) {
-    shared.record(
-        connection,
-        head,
-        &request.response,
-        begun.elapsed(),
-        &request.times,
-        None,
-    );
+fn id_text(id: &RequestId) -> &str {
+    std::str::from_utf8(id).unwrap_or_default()
 }
 
 impl Request<'_> {
@@ -213,8 +212,13 @@ impl Request<'_> {
 
     fn error_with(&mut self, status: u16, reason: Reason, extra: &[(&str, &[u8])]) -> Next {
         if self.response.has_begun() {
-            // The visitor must not take a part for the whole.
-            return Next::Cut;
+            if !self.visitor.output.is_unseen() {
+                // The visitor must not take a part for the whole.
+                return Next::Cut;
+            }
+            // It has seen none of it: it can still be told.
+            self.visitor.output.clear();
+            self.response.restart();
         }
         self.refuse_body();
         if matches!(status, 400 | 408 | 413) {
@@ -255,13 +259,13 @@ impl Request<'_> {
 fn write_page(
     visitor: &mut Visitor,
     head: &Head,
-    response: &mut Response,
+    response: &mut Response<'_>,
     status: u16,
     reason: Reason,
     id: &RequestId,
     extra: &[(&str, &[u8])],
 ) {
-    let id = std::str::from_utf8(id).unwrap_or_default();
+    let id = id_text(id);
     let page = page::page(status, reason, head.header("accept"), id);
     let headers = [
         ("Content-Type", page.content_type.as_bytes()),

@@ -30,7 +30,6 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
     let connection = frames::Connection {
         remote: peer.ip().to_canonical().to_string(),
         remote_port: peer.port().to_string(),
-        address: peer.ip().to_canonical(),
         local_port: local_port.to_string(),
         scheme: "http",
     };

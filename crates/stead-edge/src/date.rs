@@ -157,7 +157,8 @@ fn instant(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 60 || day < 1 || day > days_of(year, month) {
         return None;
     }
-    Some(days_since_1970(year, month, day) * DAY + hour * 3_600 + minute * 60 + second)
+    let at = days_since_1970(year, month, day) * DAY + hour * 3_600 + minute * 60 + second;
+    (EARLIEST..=LATEST).contains(&at).then_some(at)
 }
 
 fn days_of(year: i64, month: i64) -> i64 {

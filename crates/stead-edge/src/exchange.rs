@@ -80,11 +80,11 @@ pub(crate) enum Failure {
 
 /// One exchange.
 #[derive(Debug)]
-pub(crate) struct Exchange<'a> {
+pub(crate) struct Exchange<'a, 's> {
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) stream: &'a Stream,
     pub(crate) deadline: &'a mut Deadline,
-    pub(crate) response: &'a mut Response,
+    pub(crate) response: &'a mut Response<'s>,
     /// Bytes for the instance, the request's head first.
     pub(crate) request: &'a mut Vec<u8>,
     /// What of the body is still with the visitor.
@@ -115,7 +115,7 @@ pub(crate) struct State {
     descriptors: Vec<OwnedFd>,
 }
 
-impl Exchange<'_> {
+impl Exchange<'_, '_> {
     /// Carry it out.
     ///
     /// What was read from the instance and not used comes back too: after an upgrade it is the
@@ -348,7 +348,7 @@ impl Decoder {
         received: &mut Buffer,
         descriptors: &mut Vec<OwnedFd>,
         ended: bool,
-        response: &mut Response,
+        response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<bool, String> {
         let result = match self {

@@ -45,7 +45,7 @@ pub(crate) struct Folder {
 }
 
 /// What is asked for.
-pub(crate) struct StaticRequest<'a> {
+pub(crate) struct StaticRequest<'a, 'h> {
     /// As sent.
     pub(crate) method: &'a str,
     /// The whole path.
@@ -55,7 +55,7 @@ pub(crate) struct StaticRequest<'a> {
     /// As sent, for redirects.
     pub(crate) query: Option<&'a [u8]>,
     /// A request header's value by its lower-case name; of repeated lines the first.
-    pub(crate) header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    pub(crate) header: &'a dyn Fn(&str) -> Option<&'h [u8]>,
 }
 
 /// The answer, or that another must answer.
@@ -135,7 +135,7 @@ impl Folder {
 pub(crate) fn serve(
     folder: &Folder,
     cache: &mut FileCache,
-    request: &StaticRequest<'_>,
+    request: &StaticRequest<'_, '_>,
 ) -> Outcome {
     let reading = matches!(request.method, "GET" | "HEAD");
     if folder.has_fallback && !reading {
@@ -171,7 +171,7 @@ enum Relative<'a> {
     Named(&'a [u8]),
 }
 
-fn relative<'a>(request: &StaticRequest<'a>) -> Option<Relative<'a>> {
+fn relative<'a>(request: &StaticRequest<'a, '_>) -> Option<Relative<'a>> {
     let rest = request.path.bytes.get(request.prefix_length..)?;
     if request.path.never_a_file {
         return None;
@@ -196,7 +196,7 @@ fn relative<'a>(request: &StaticRequest<'a>) -> Option<Relative<'a>> {
 fn redirect(
     folder: &Folder,
     cache: &mut FileCache,
-    request: &StaticRequest<'_>,
+    request: &StaticRequest<'_, '_>,
     path: &[u8],
 ) -> Outcome {
     match cache.find(&folder.root, &[path, b"/index.html"].concat()) {
@@ -256,7 +256,7 @@ fn bare(status: u16, headers: Vec<(&'static str, Cow<'static, str>)>) -> StaticR
     }
 }
 
-fn answer(file: &Representations, request: &StaticRequest<'_>) -> StaticResponse {
+fn answer(file: &Representations, request: &StaticRequest<'_, '_>) -> StaticResponse {
     let header = request.header;
     let there = file.encoded.iter().map(|(encoding, _)| *encoding);
     let encoding = encoding::choose(header("accept-encoding"), there);

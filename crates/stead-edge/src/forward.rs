@@ -84,7 +84,9 @@ fn is_own(name: &[u8]) -> bool {
         7 => is("trailer") || is("upgrade"),
         9 => is("forwarded") || is("x-real-ip"),
         10 => is("connection") || is("keep-alive"),
+        11 => is("remote-user") || is("x-client-ip"),
         12 => is("x-request-id"),
+        14 => is("true-client-ip"),
         15 => is("x-forwarded-for"),
         16 => is("x-forwarded-host") || is("x-forwarded-port") || is("proxy-connection"),
         17 => is("x-forwarded-proto") || is("transfer-encoding"),
@@ -159,10 +161,8 @@ pub(crate) fn append_http_head(
     for (name, value) in head.headers() {
         let length = name.len();
         let host = length == 4 && name.eq_ignore_ascii_case(b"host");
-        if !host
-            && !(length == 14 && name.eq_ignore_ascii_case(b"content-length"))
-            && forwarded.passes(name)
-        {
+        let own = host || length == 14 && name.eq_ignore_ascii_case(b"content-length");
+        if !own && forwarded.passes(name) {
             line(name, value);
         }
     }

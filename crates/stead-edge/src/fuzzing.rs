@@ -101,3 +101,6 @@ impl FuzzRouter {
         FuzzRouter(Router::new(&table).expect("the table is valid"))
     }
 }
+
+#[cfg(test)]
+mod tests;

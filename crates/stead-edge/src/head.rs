@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::path;
+
 mod framing;
 
 pub(crate) use framing::{BodyLength, parse_length};
@@ -152,45 +154,25 @@ impl Head {
         if target.len() > TARGET_LIMIT {
             return Err(refuse(414, "target too long"));
         }
-        if target
-            .iter()
-            .any(|&byte| !(0x21..=0x7e).contains(&byte) || byte == b'#')
-        {
-            return Err(refuse(400, "illegal character in the target"));
-        }
-        let start = self.target.start;
-        let mut path_start = 0;
-        let mut authority = None;
         if self.method() == b"CONNECT" {
             return Err(refuse(405, "CONNECT is not offered"));
         }
-        if target == b"*" {
-            if self.method() != b"OPTIONS" {
-                return Err(refuse(400, "target `*` is for OPTIONS alone"));
-            }
-        } else if target[0] != b'/' {
-            let scheme = [&b"http://"[..], b"https://"]
-                .into_iter()
-                .find(|scheme| {
-                    target.len() > scheme.len()
-                        && target[..scheme.len()].eq_ignore_ascii_case(scheme)
-                })
-                .ok_or(refuse(400, "malformed target"))?;
-            let rest = &target[scheme.len()..];
-            let end = rest
-                .iter()
-                .position(|&byte| byte == b'/' || byte == b'?')
-                .unwrap_or(rest.len());
-            authority = Some(scheme.len() as u16..(scheme.len() + end) as u16);
-            path_start = (scheme.len() + end) as u16;
+        if !target.is_ascii() || (target == b"*" && self.method() != b"OPTIONS") {
+            return Err(refuse(400, "malformed target"));
         }
-        let rest = &target[path_start as usize..];
-        let question = memchr::memchr(b'?', rest);
-        let path_end = path_start + question.unwrap_or(rest.len()) as u16;
-        let target_end = self.target.end;
-        self.path = start + path_start..start + path_end;
-        self.query = question.map(|_| start + path_end + 1..target_end);
-        self.read_host(authority.map(|range| start + range.start..start + range.end))
+        let parts = path::split(target).map_err(|refusal| refuse(400, refusal.reason()))?;
+        let base = self.bytes.as_ptr() as usize;
+        let range = |part: &[u8]| -> Range<u16> {
+            let start = (part.as_ptr() as usize).wrapping_sub(base);
+            start as u16..(start + part.len()) as u16
+        };
+        let authority = parts.authority.map(range);
+        let query = parts.query.map(range);
+        // `http://host` has the path `/` without a byte of its own; `path()` knows.
+        let own = (parts.path.as_ptr() as usize).wrapping_sub(base) < self.bytes.len();
+        let path = if own { range(parts.path) } else { 0..0 };
+        (self.path, self.query) = (path, query);
+        self.read_host(authority)
     }
 
     fn read_host(&mut self, authority: Option<Range<u16>>) -> Result<(), Refusal> {
@@ -203,14 +185,11 @@ impl Head {
             return Err(refuse(400, "no Host"));
         }
         let sent = host.clone().unwrap_or(0..0);
-        self.host = authority.clone().or(host).unwrap_or(0..0);
+        self.host = authority.or(host).unwrap_or(0..0);
         for range in [sent, self.host.clone()] {
             if !is_host(&self.bytes[as_usize(&range)]) {
                 return Err(refuse(400, "malformed Host"));
             }
-        }
-        if authority.is_some_and(|range| range.is_empty()) {
-            return Err(refuse(400, "malformed target"));
         }
         Ok(())
     }

@@ -25,10 +25,12 @@ mod listen;
 mod page;
 mod path;
 mod probe;
+mod record;
 mod response;
 mod router;
 mod table;
 mod tunnel;
+mod upkeep;
 mod upstream;
 mod uwsgi;
 mod visitor;
@@ -36,8 +38,8 @@ mod visitor;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,8 +47,8 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::head::Head;
-use crate::response::Response;
+use crate::record::Format;
+use crate::record::writer::{Handle, Writer};
 use crate::table::Tables;
 
 /// How the edge behaves towards visitors.
@@ -64,6 +66,8 @@ pub struct Settings {
     pub access_log: Option<PathBuf>,
     /// JSON lines instead of the combined format.
     pub access_json: bool,
+    /// At so many bytes the access log is renamed to `<path>.1`, whose former content is lost.
+    pub access_log_size: u64,
 }
 
 impl Default for Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             stall_timeout: Duration::from_secs(60),
             access_log: None,
             access_json: false,
+            access_log_size: 64 << 20,
         }
     }
 }
@@ -88,6 +93,7 @@ pub struct Edge {
     pub addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    log: Option<Writer>,
 }
 
 /// What all threads of an edge share.
@@ -107,20 +113,11 @@ pub(crate) struct Shared {
     connections: AtomicUsize,
     /// Tells that the last connection has ended.
     quiet: Notify,
+    /// A way into the access log; taken away when the edge ends.
+    log: Mutex<Option<Handle>>,
 }
 
 impl Shared {
-    pub(crate) fn record(
-        &self,
-        _connection: &frames::Connection,
-        _head: &Head,
-        _response: &Response,
-        _total: Duration,
-        _times: &answer::Times,
-        _refusal: Option<&'static str>,
-    ) {
-    }
-
     async fn stopped(&self) {
         let notified = self.stop.notified();
         if !self.stopping.load(Ordering::Acquire) {
@@ -140,7 +137,21 @@ pub fn start(
         .iter()
         .map(TcpListener::local_addr)
         .collect::<io::Result<Vec<_>>>()?;
+    let format = if settings.access_json {
+        Format::Json
+    } else {
+        Format::Combined
+    };
+    let log = match &settings.access_log {
+        Some(path) => Some(Writer::start(
+            path.clone(),
+            format,
+            settings.access_log_size,
+        )?),
+        None => None,
+    };
     let shared = Arc::new(Shared {
+        log: Mutex::new(log.as_ref().map(Writer::handle)),
         settings,
         tables: Tables::new(events.clone()).map_err(io::Error::other)?,
         events,
@@ -158,6 +169,7 @@ pub fn start(
             addresses,
             shared,
             threads,
+            log,
         },
         event_receiver,
     ))
@@ -195,6 +207,11 @@ impl Drop for Edge {
         self.shared.stop.notify_waiters();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
+        }
+        // The other handles went with the threads; what they handed over is written before the edge ends.
+        drop(self.shared.log.lock().map(|mut handle| handle.take()));
+        if let Some(log) = self.log.take() {
+            log.close(Duration::from_secs(1));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{Shared, connection, probe};
+use crate::{Shared, connection, probe, upkeep};
 
 /// Stack of a thread, bytes. Nothing recurses.
 const STACK: usize = 512 * 1024;
@@ -80,6 +80,7 @@ where
         .name(format!("edge-{number}"))
         .stack_size(STACK)
         .spawn(move || {
+            upkeep::begin(&shared);
             runtime.block_on(async {
                 let work = work(Arc::clone(&shared));
                 tokio::select! {
@@ -89,6 +90,7 @@ where
             });
             // Whatever is still in flight is cut here.
             runtime.shutdown_background();
+            upkeep::end();
         })
 }
 

@@ -1,6 +1,6 @@
 //! Readiness probes: one GET to an instance that serves no visitors yet, in the protocol it speaks.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::AtomicBool;
 
 use stead_model::messages::Probe;
 use stead_model::release::Protocol;
@@ -41,10 +41,12 @@ async fn ask(probe: &Probe) -> Result<u16, String> {
         Protocol::Frames => Decoder::frames(),
         Protocol::Http | Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(false, false)),
     };
+    let draining = AtomicBool::new(false);
     let mut response = Response::new(Shape {
         is_head: false,
         http11: true,
         keep_alive: false,
+        draining: &draining,
     });
     let (mut received, mut output, mut descriptors) =
         (Buffer::default(), Output::default(), Vec::new());
@@ -94,7 +96,6 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
     let connection = Connection {
         remote: "127.0.0.1".into(),
         remote_port: "0".into(),
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         local_port: "80".into(),
         scheme: "http",
     };

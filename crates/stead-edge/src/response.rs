@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::date;
 use crate::head::tokens;
@@ -10,13 +11,15 @@ use crate::visitor::Output;
 
 /// What a response must know of its request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct Shape<'a> {
     /// HEAD: there is no body, whatever the head says.
     pub(crate) is_head: bool,
     /// The visitor understands chunks.
     pub(crate) http11: bool,
     /// The visitor wants to go on, and so does the edge.
     pub(crate) keep_alive: bool,
+    /// Set when the edge begins to drain, which may be while the request is on its way.
+    pub(crate) draining: &'a AtomicBool,
 }
 
 /// How the body ends.
@@ -36,8 +39,8 @@ enum Framing {
 
 /// A response as it is written.
 #[derive(Debug)]
-pub(crate) struct Response {
-    shape: Shape,
+pub(crate) struct Response<'a> {
+    shape: Shape<'a>,
     framing: Framing,
     /// Of the head, 0 before it.
     pub(crate) status: u16,
@@ -49,14 +52,19 @@ pub(crate) struct Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-impl Response {
-    pub(crate) fn new(shape: Shape) -> Self {
+impl<'s> Response<'s> {
+    pub(crate) fn new(shape: Shape<'s>) -> Self {
         Self {
             shape,
             framing: Framing::Unknown,
             status: 0,
             length: 0,
         }
+    }
+
+    /// HEAD: there is no body.
+    pub(crate) fn is_to_head(&self) -> bool {
+        self.shape.is_head
     }
 
     /// The head was written.
@@ -72,6 +80,11 @@ impl Response {
     /// After this response the connection can take another request.
     pub(crate) fn keeps_alive(&self) -> bool {
         self.shape.keep_alive && self.framing != Framing::Close
+    }
+
+    /// Forget what was written: none of it has been sent.
+    pub(crate) fn restart(&mut self) {
+        (self.framing, self.status, self.length) = (Framing::Unknown, 0, 0);
     }
 
     /// After this response the connection takes no other request. Before `head`.
@@ -108,7 +121,7 @@ impl Response {
             }
         }
         let bodiless = matches!(code, 100..=199 | 204 | 304);
-        let length = declared.or(if bodiless { None } else { whole });
+        let length = declared.or(whole.filter(|_| !bodiless));
         self.framing = match length {
             _ if bodiless || self.shape.is_head => Framing::Empty,
             Some(0) => Framing::Empty,
@@ -117,6 +130,7 @@ impl Response {
             None => Framing::Close,
         };
         self.status = code;
+        self.shape.keep_alive &= !self.shape.draining.load(Ordering::Relaxed);
         let keeps_alive = self.keeps_alive();
         let (http11, chunked) = (self.shape.http11, self.framing == Framing::Chunked);
         output.write_with(|out| {

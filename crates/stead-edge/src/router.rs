@@ -129,6 +129,7 @@ impl Router {
             || parent.is_some_and(|parent| self.wildcards.contains_key(parent))
     }
 
+    #[cfg(test)]
     /// All routes, in the table's order.
     pub(crate) fn entries(&self) -> &[RouteEntry] {
         &self.entries

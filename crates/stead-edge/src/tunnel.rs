@@ -38,8 +38,8 @@ impl Tunnel {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut progress = false;
-            self.to_instance(context, visitor, stream, &mut progress)?;
-            self.to_visitor(context, visitor, stream, &mut progress)?;
+            self.feed_instance(context, visitor, stream, &mut progress)?;
+            self.feed_visitor(context, visitor, stream, &mut progress)?;
             if self.visitor_done && self.upstream_done {
                 return Poll::Ready(Ok(()));
             }
@@ -49,7 +49,7 @@ impl Tunnel {
         }
     }
 
-    fn to_instance(
+    fn feed_instance(
         &mut self,
         context: &mut Context<'_>,
         visitor: &mut Visitor,
@@ -81,7 +81,7 @@ impl Tunnel {
         Ok(())
     }
 
-    fn to_visitor(
+    fn feed_visitor(
         &mut self,
         context: &mut Context<'_>,
         visitor: &mut Visitor,

@@ -53,8 +53,8 @@ struct State {
 /// What a table says of an upstream, without its instances.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) app: Arc<str>,
-    pub(crate) process: Arc<str>,
+    /// `app.process`, for the access log.
+    pub(crate) name: Arc<str>,
     pub(crate) release: u64,
     pub(crate) protocol: Protocol,
     pub(crate) timeout: Duration,
@@ -372,8 +372,7 @@ impl State {
 impl From<&routing::Upstream> for Settings {
     fn from(spec: &routing::Upstream) -> Self {
         Self {
-            app: spec.app.as_str().into(),
-            process: spec.process.as_str().into(),
+            name: format!("{}.{}", spec.app, spec.process).into(),
             release: spec.release,
             protocol: spec.protocol,
             timeout: spec.timeout,

@@ -31,6 +31,8 @@ pub(crate) struct Output {
     first: Vec<u8>,
     sent: usize,
     segments: VecDeque<Segment>,
+    /// Anything of the current response was sent.
+    begun: bool,
     /// Bytes in `first` and `segments` that were not sent, without files.
     held: usize,
 }
@@ -89,6 +91,16 @@ impl Output {
     /// Bytes held in memory.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// Another response begins; the one before was sent.
+    pub(crate) fn begin(&mut self) {
+        self.begun = false;
+    }
+
+    /// Nothing of the current response has left yet.
+    pub(crate) fn is_unseen(&self) -> bool {
+        !self.begun
     }
 
     /// Forget what was not sent.
@@ -154,6 +166,7 @@ impl Visitor {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *progress = true;
+            output.begun = true;
             output.sent += length;
             output.held -= length;
         }

@@ -122,15 +122,24 @@ impl<'a> SourceFile<'a> {
         self.text.get(span).unwrap_or("")
     }
 
+    /// The line at a byte offset: its number from 0, where it starts, its text without its end.
+    pub(crate) fn line(&self, at: usize) -> (usize, usize, &'a str) {
+        let line = self.line_starts.partition_point(|start| *start <= at) - 1;
+        let start = self.line_starts[line];
+        let end = self
+            .line_starts
+            .get(line + 1)
+            .map_or(self.text.len(), |next| next - 1);
+        (line, start, self.slice(start..end))
+    }
+
     /// Remember a problem at a byte offset.
     pub(crate) fn report(&self, at: usize, key: &str, message: String, hint: Option<String>) {
         let mut at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let line = self.line_starts.partition_point(|start| *start <= at) - 1;
-        let start = self.line_starts[line];
-        let mut source_line = self.text[start..].split('\n').next().unwrap_or("");
+        let (line, start, mut source_line) = self.line(at);
         if key.starts_with("secret") {
             // What was written as a secret's value must not get into logs.
             source_line = source_line.split('=').next().unwrap_or("");

@@ -40,6 +40,10 @@ pub const MIRRORS: &[Mirror] = &[
         name: "huawei",
         url: "https://repo.huaweicloud.com/repository/pypi/simple/",
     },
+    Mirror {
+        name: "bfsu",
+        url: "https://mirrors.bfsu.edu.cn/pypi/web/simple/",
+    },
 ];
 
 /// The mirror with this name.

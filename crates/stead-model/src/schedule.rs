@@ -2,10 +2,12 @@
 //!
 //! A schedule is read on the wall clock of its time zone. Where that clock jumps, no run is lost
 //! and none happens twice:
-//! - A job at one time of day (`30 2 * * *`) whose time is skipped by a jump forward runs right
-//!   after the jump. Where a jump back repeats its time, it runs the first time only.
-//! - A job at several times (`*/15 * * * *`, `@hourly`) goes on by elapsed time: it runs through the
-//!   repeated hour as through any other, and has nothing to run in the skipped one.
+//! - A job at times of day (`30 2 * * *`, `0 2,14 * * *`) whose time is skipped by a jump forward
+//!   runs right after the jump, once for all of its skipped times. Where a jump back repeats a time, it
+//!   runs the first time only.
+//! - A job at intervals, which is one with `*` as or in its minute or hour (`*/15 * * * *`, `@hourly`),
+//!   goes on by elapsed time: it runs through the repeated hour as through any other, and has nothing to
+//!   run in the skipped one.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -35,16 +37,18 @@ const FIELDS: [(&str, &str); 5] = [
 /// The first time after `instant` (never `instant` itself) that `schedule` names on the clock of
 /// `timezone` (`None`: UTC). `None`: never again, or one of the two is not valid.
 pub fn next_after(schedule: &str, timezone: Option<&str>, instant: Timestamp) -> Option<Timestamp> {
-    let cron = parse(schedule).ok()?;
+    let crons = parse(schedule).ok()?;
     let zone = match timezone {
         Some(name) => zone(name).ok()?,
         None => TimeZone::UTC,
     };
-    let next = cron
-        .find_next_occurrence(&instant.to_zoned(zone), false)
-        .ok()?
-        .timestamp();
-    (next > instant).then_some(next)
+    let instant = instant.to_zoned(zone);
+    crons
+        .iter()
+        .filter_map(|cron| cron.find_next_occurrence(&instant, false).ok())
+        .filter(|next| *next > instant)
+        .map(|next| next.timestamp())
+        .min()
 }
 
 /// Whether `schedule` is five cron fields or a nickname, and names a time that will come.
@@ -54,12 +58,17 @@ pub fn validate(schedule: &str) -> Result<(), String> {
 }
 
 pub(crate) fn check(schedule: &str) -> Result<String, Problem> {
-    let cron = parse(schedule)?;
+    let crons = parse(schedule)?;
     // Any day serves: leap years come round within eight years of it.
     let start = jiff::civil::date(2024, 1, 1)
         .at(0, 0, 0, 0)
         .to_zoned(TimeZone::UTC);
-    match start.map(|start| cron.find_next_occurrence(&start, true).is_ok()) {
+    let comes = |start: &jiff::Zoned| {
+        crons
+            .iter()
+            .any(|cron| cron.find_next_occurrence(start, true).is_ok())
+    };
+    match start.map(|start| comes(&start)) {
         Ok(true) => Ok(schedule.to_owned()),
         _ => Err(Problem::new(format!(
             "`{schedule}` names a day that never comes"
@@ -67,7 +76,9 @@ pub(crate) fn check(schedule: &str) -> Result<String, Problem> {
     }
 }
 
-fn parse(schedule: &str) -> Result<Cron, Problem> {
+/// What a schedule is made of: a job at several times of day is as many jobs at one time, so that
+/// each has its place on a day whose clock jumps.
+fn parse(schedule: &str) -> Result<Vec<Cron>, Problem> {
     let schedule = schedule.trim();
     let shown = crate::manifest::shorten(schedule);
     if schedule.starts_with('@') {
@@ -76,9 +87,10 @@ fn parse(schedule: &str) -> Result<Cron, Problem> {
             .clone()
             .find(|(name, _)| schedule.eq_ignore_ascii_case(name));
         return match found {
-            Some((_, fields)) => {
-                cron(fields).ok_or_else(|| Problem::new(format!("`{shown}` is not a schedule")))
-            }
+            Some((_, fields)) => match cron(fields) {
+                Some(cron) => Ok(vec![cron]),
+                None => Err(Problem::new(format!("`{shown}` is not a schedule"))),
+            },
             None => {
                 let problem = Problem::new(format!("`{shown}` is not a known schedule"));
                 let names = || NICKNAMES.iter().map(|(name, _)| *name);
@@ -93,6 +105,9 @@ fn parse(schedule: &str) -> Result<Cron, Problem> {
         };
     }
     let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if fields.is_empty() {
+        return Err(Problem::new("it is empty").hint("leave it out to run the job by hand only"));
+    }
     if fields.len() != FIELDS.len() {
         let count = match fields.len() {
             1 => "1 field".to_owned(),
@@ -107,7 +122,7 @@ fn parse(schedule: &str) -> Result<Cron, Problem> {
         alone[index] = field;
         if !plain(field, index) || cron(&alone.join(" ")).is_none() {
             return Err(Problem::new(format!(
-                "`{}` is not a {name}",
+                "`{}` is not right for the {name}",
                 crate::manifest::shorten(field)
             ))
             .hint(format!(
@@ -115,7 +130,51 @@ fn parse(schedule: &str) -> Result<Cron, Problem> {
             )));
         }
     }
-    cron(&fields.join(" ")).ok_or_else(|| Problem::new(format!("`{shown}` is not a schedule")))
+    times_of_day(&fields)
+        .unwrap_or_else(|| vec![fields.join(" ")])
+        .iter()
+        .map(|single| {
+            cron(single).ok_or_else(|| Problem::new(format!("`{shown}` is not a schedule")))
+        })
+        .collect()
+}
+
+/// The schedule of each time of day, if there are several and no more than [`MOST_TIMES`]. `None`:
+/// the schedule is fit as it is.
+fn times_of_day(fields: &[&str]) -> Option<Vec<String>> {
+    let [minute, hour, days @ ..] = fields else {
+        return None;
+    };
+    let (minutes, hours) = (numbers(minute)?, numbers(hour)?);
+    if !(2..=MOST_TIMES).contains(&(minutes.len() * hours.len())) {
+        return None;
+    }
+    let days = days.join(" ");
+    let times = hours
+        .iter()
+        .flat_map(|hour| minutes.iter().map(move |minute| (hour, minute)));
+    Some(
+        times
+            .map(|(hour, minute)| format!("{minute} {hour} {days}"))
+            .collect(),
+    )
+}
+
+/// More times than these in a day are taken for an interval.
+const MOST_TIMES: usize = 48;
+
+/// What a valid field without `*` stands for.
+fn numbers(field: &str) -> Option<Vec<u8>> {
+    let mut numbers = Vec::new();
+    for part in field.split(',') {
+        let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+        let (low, high) = range.split_once('-').unwrap_or((range, range));
+        let (low, high): (u8, u8) = (low.parse().ok()?, high.parse().ok()?);
+        numbers.extend((low..=high).step_by(step.parse().ok().filter(|step| *step > 0)?));
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Some(numbers)
 }
 
 /// Only the cron that every cron knows: no `L`, `W`, `#`, `?`, no names where numbers belong.

@@ -122,6 +122,11 @@ pub(crate) fn honour_uwsgi(
             left_out.join(", ")
         ));
     }
+    for (prefix, folder) in &ini.static_map {
+        let from = format!("{path}: static-map");
+        let prefix = format!("/{}", prefix.trim_matches('/'));
+        super::django::add_static(&prefix, folder, &from, draft);
+    }
     let line = ServerLine {
         workers: ini.processes,
         threads: ini.threads,

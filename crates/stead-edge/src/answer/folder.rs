@@ -1,20 +1,16 @@
 //! Static files.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{Next, Request};
-use crate::folder::{self, FileCache, Folder, Outcome, StaticBody, StaticRequest, StaticResponse};
+use crate::folder::{self, Folder, Outcome, StaticBody, StaticRequest, StaticResponse};
 use crate::page::Reason;
 use crate::path::CleanPath;
 use crate::response::reason_phrase;
+use crate::upkeep;
 
 /// A file up to this size is sent together with the head, in one write; a larger one by `sendfile`. Bytes.
 const SMALL: u64 = 32 * 1024;
-
-thread_local! {
-    static FILES: RefCell<FileCache> = RefCell::new(FileCache::default());
-}
 
 impl Request<'_> {
     /// Answer from a folder; `None`: it has no such file.
@@ -33,7 +29,7 @@ impl Request<'_> {
             query: head.query(),
             header: &header,
         };
-        match FILES.with_borrow_mut(|files| folder::serve(folder, files, &request)) {
+        match upkeep::with_files(|files| folder::serve(folder, files, &request)) {
             Outcome::NotFound => None,
             Outcome::Response(response) => Some(self.send_static(response)),
         }

@@ -68,6 +68,7 @@ impl Request<'_> {
             self.times.queue += began - queued;
             self.times.instance = Some(lease.instance());
             self.times.release = lease.settings.release;
+            self.times.upstream_name = Some(Arc::clone(&lease.settings.name));
             let reused = lease.stream.is_some();
             let stream = match connect(&mut lease).await {
                 Ok(stream) => stream,

@@ -48,6 +48,7 @@ fn what_is_no_date_is_not_guessed() {
         "Sun, +6 Nov 1994 08:49:37 GMT",
         "Sunday, 06-Nov-1994 08:49:37 GMT",
         "Sunday, 06-Nov-9",
+        "Fri, 31 Dec 9999 23:59:60 GMT",
         "Sun Nov 06 08:49:37 199x",
         "\u{ff11}",
     ] {

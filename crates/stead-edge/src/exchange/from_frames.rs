@@ -13,6 +13,9 @@ use crate::visitor::Output;
 /// Longest head of a response, bytes.
 const HEAD_LIMIT: usize = 256 * 1024;
 
+/// Most headers of a response.
+const MOST_HEADERS: usize = 128;
+
 /// Reads frames, whatever the pieces they come in.
 #[derive(Debug, Default)]
 pub(crate) struct FrameDecoder {
@@ -33,7 +36,7 @@ impl FrameDecoder {
         &mut self,
         received: &mut Buffer,
         descriptors: &mut Vec<OwnedFd>,
-        response: &mut Response,
+        response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<bool, Failure> {
         loop {
@@ -67,8 +70,13 @@ impl FrameDecoder {
             self.wanted = 0;
             match frame {
                 kind::HEAD if !response.has_begun() => {
-                    head(payload, whole_body(&data[end..]), response, output)
-                        .map_err(|Malformed(why)| broken(why))?;
+                    head(
+                        payload,
+                        whole_body(&data[end..]).filter(|_| !response.is_to_head()),
+                        response,
+                        output,
+                    )
+                    .map_err(|Malformed(why)| broken(why))?;
                 }
                 kind::FILE if response.has_begun() => {
                     let (offset, length) =
@@ -106,7 +114,7 @@ fn broken(why: &str) -> Failure {
 fn head(
     payload: &[u8],
     whole: Option<u64>,
-    response: &mut Response,
+    response: &mut Response<'_>,
     output: &mut Output,
 ) -> Result<(), Malformed> {
     let mut parts = payload.split(|&byte| byte == 0);
@@ -114,10 +122,16 @@ fn head(
     if parts.clone().count() % 2 != 0 {
         return Err(Malformed("a header without a value"));
     }
-    let headers = std::iter::from_fn(move || Some((parts.next()?, parts.next()?)));
-    // `from_fn` is not `Clone` for a closure that borrows mutably; the parts are, so pair them by hand.
-    let pairs: Vec<(&[u8], &[u8])> = headers.collect();
-    response.head(output, status, pairs.iter().copied(), whole)
+    let mut pairs: [(&[u8], &[u8]); MOST_HEADERS] = [(b"", b""); MOST_HEADERS];
+    let mut count = 0;
+    while let Some(name) = parts.next() {
+        if count == MOST_HEADERS {
+            return Err(Malformed("more headers than anybody needs"));
+        }
+        pairs[count] = (name, parts.next().unwrap_or_default());
+        count += 1;
+    }
+    response.head(output, status, pairs[..count].iter().copied(), whole)
 }
 
 /// The body's length, if everything up to its end is in `data` already.

@@ -68,7 +68,7 @@ impl HttpDecoder {
         &mut self,
         received: &mut Buffer,
         ended: bool,
-        response: &mut Response,
+        response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<Step, Failure> {
         loop {
@@ -133,7 +133,7 @@ impl HttpDecoder {
     fn head(
         &mut self,
         data: &[u8],
-        response: &mut Response,
+        response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<Option<(usize, bool)>, Malformed> {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];

@@ -1,7 +1,5 @@
 //! The `environ` of PEP 3333, marshalled (CPython's marshal format, version 4; `Python/marshal.c`).
 
-use std::net::IpAddr;
-
 use super::{HEADER, PAYLOAD_LIMIT, header, request};
 use crate::forward::Forwarded;
 use crate::head::{BodyLength, Head};
@@ -13,8 +11,6 @@ pub(crate) struct Connection {
     pub(crate) remote: String,
     /// The visitor's port as text.
     pub(crate) remote_port: String,
-    /// The visitor's address.
-    pub(crate) address: IpAddr,
     /// The port that the visitor came to, as text.
     pub(crate) local_port: String,
     /// `http` or `https`.

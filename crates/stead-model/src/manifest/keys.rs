@@ -6,6 +6,8 @@
 pub struct Table {
     /// As it is written, `process.NAME`; empty for the top of the file.
     pub path: &'static str,
+    /// The same for a real table, `process.web`: the header of examples.
+    pub example: &'static str,
     /// The type in `manifest.rs` whose doc comment tells what the table is for; empty: see `doc`.
     pub doc_type: &'static str,
     /// Used where no type of its own exists.
@@ -66,6 +68,7 @@ pub static TABLES: [&Table; 12] = [
 
 pub(super) static TOP: Table = Table {
     path: "",
+    example: "",
     doc_type: "Manifest",
     doc: "",
     keys: &[key(
@@ -81,6 +84,7 @@ pub(super) static TOP: Table = Table {
 
 pub(super) static BUILD: Table = Table {
     path: "build",
+    example: "build",
     doc_type: "Build",
     doc: "",
     keys: &[
@@ -134,6 +138,7 @@ pub(super) static BUILD: Table = Table {
 
 pub(super) static PROCESS: Table = Table {
     path: "process.NAME",
+    example: "process.web",
     doc_type: "Process",
     doc: "",
     keys: &[
@@ -217,6 +222,7 @@ pub(super) static PROCESS: Table = Table {
 
 pub(super) static HEALTH: Table = Table {
     path: "process.NAME.health",
+    example: "process.web.health",
     doc_type: "Health",
     doc: "",
     keys: &[
@@ -243,6 +249,7 @@ pub(super) static HEALTH: Table = Table {
 
 pub(super) static JOB: Table = Table {
     path: "job.NAME",
+    example: "job.refresh",
     doc_type: "Job",
     doc: "",
     keys: &[
@@ -276,6 +283,7 @@ pub(super) static JOB: Table = Table {
 
 pub(super) static RELEASE: Table = Table {
     path: "release",
+    example: "release",
     doc_type: "",
     doc: "What happens once for each release, before visitors reach it.",
     keys: &[key(
@@ -291,6 +299,7 @@ pub(super) static RELEASE: Table = Table {
 
 pub(super) static ROUTE: Table = Table {
     path: "route",
+    example: "route",
     doc_type: "Route",
     doc: "",
     keys: &[
@@ -331,6 +340,7 @@ pub(super) static ROUTE: Table = Table {
 
 pub(super) static ENV: Table = Table {
     path: "env",
+    example: "env",
     doc_type: "",
     doc: "Environment variables for every process, every job and the release command. Values are strings. \
           Names are letters, digits and `_`. `PORT`, `LISTEN_FDS`, `LISTEN_PID` and names that begin with \
@@ -342,6 +352,7 @@ pub(super) static ENV: Table = Table {
 
 pub(super) static SECRET: Table = Table {
     path: "secret.NAME",
+    example: "secret.SECRET_KEY",
     doc_type: "Secret",
     doc: "",
     keys: &[key(
@@ -357,6 +368,7 @@ pub(super) static SECRET: Table = Table {
 
 pub(super) static VOLUME: Table = Table {
     path: "volume.NAME",
+    example: "volume.data",
     doc_type: "Volume",
     doc: "",
     keys: &[key(
@@ -372,6 +384,7 @@ pub(super) static VOLUME: Table = Table {
 
 pub(super) static SERVICE: Table = Table {
     path: "service.NAME",
+    example: "service.db",
     doc_type: "",
     doc: "A database or cache that Stead runs for the app.",
     keys: &[],
@@ -381,6 +394,7 @@ pub(super) static SERVICE: Table = Table {
 
 pub(super) static HOSTS: Table = Table {
     path: "hosts",
+    example: "hosts",
     doc_type: "",
     doc: "The machines that the app is deployed to, by environment.",
     keys: &[],

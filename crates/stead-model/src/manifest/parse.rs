@@ -13,10 +13,11 @@ use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
 
 pub(super) fn manifest(text: &str, file_name: &str) -> Result<Manifest, ConfigErrors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file = SourceFile::new(file_name, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut manifest = Manifest::default();
-    if syntax::report(&file, text, &errors) {
+    if syntax::report(&file, &errors) {
         manifest = top(&file, document.get_ref());
     }
     file.finish(manifest)
@@ -35,7 +36,7 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         }
     }
     let routes = route::read(&top);
-    let process: BTreeMap<_, _> = named(&top, &keys::PROCESS, values::name)
+    let process: BTreeMap<_, _> = named(&top, &keys::PROCESS, values::process_name)
         .into_iter()
         .map(|(name, section)| {
             let reached = name == "web"

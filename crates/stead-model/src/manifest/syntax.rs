@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use toml::de::Error;
+use toml::de::{DeValue, Error};
 
 use crate::config_error::SourceFile;
 
@@ -10,13 +10,13 @@ use super::shorten;
 
 /// Report syntax errors, one for each line at most: what follows on the same line is an echo.
 /// `true`: the text was understood nevertheless, so that its keys can be looked at, too.
-pub(super) fn report(file: &SourceFile<'_>, text: &str, errors: &[Error]) -> bool {
+pub(super) fn report(file: &SourceFile<'_>, errors: &[Error]) -> bool {
     let mut lines = BTreeSet::new();
     let mut understood = true;
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let line = text.get(..span.start).unwrap_or(text).matches('\n').count();
-        let source = text.split('\n').nth(line).unwrap_or("").trim();
+        let (line, _, source) = file.line(span.start);
+        let source = source.trim();
         let (message, hint) = if error.message() == "duplicate key" {
             let what = match source.starts_with('[') {
                 true => source.split('#').next().unwrap_or_default().trim(),
@@ -88,7 +88,7 @@ fn explain(message: &str, source: &str) -> (String, Option<String>) {
         );
     }
     let bare = !value.contains(['"', '\'', '[', '{', '\\']);
-    if bare && plain_key(key) {
+    if bare && plain_key(key) && DeValue::parse(value).is_err() {
         return (
             not_toml("text stands in quotes"),
             Some(format!("{key} = {}", quoted(value))),

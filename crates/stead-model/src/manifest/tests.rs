@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::keys::TABLES;
@@ -61,8 +59,8 @@ fn every_truncation_at_a_line_end_is_a_smaller_file() {
 #[test]
 fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
     for table in TABLES.iter().filter(|table| table.not_yet.is_none()) {
-        let path = table.path.replace("NAME", "web");
-        let header = match path.as_str() {
+        let path = table.example;
+        let header = match path {
             "" => String::new(),
             path => format!("[{path}]\n"),
         };
@@ -72,7 +70,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             if path == "process.web" && !program {
                 around.push_str("wsgi = \"shop:app\"\n");
             }
-            if path == "job.web" {
+            if path == "job.refresh" {
                 for (name, value) in [("command", "\"x\""), ("schedule", "\"@daily\"")] {
                     if key.name != name {
                         around.push_str(&format!("{name} = {value}\n"));
@@ -84,13 +82,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             } else {
                 ""
             };
-            let after = if path == "job.web" && key.name == "schedule" {
-                ""
-            } else {
-                ""
-            };
-            let with =
-                |value: &str| format!("{before}{header}{around}{} = {value}\n{after}", key.name);
+            let with = |value: &str| format!("{before}{header}{around}{} = {value}\n", key.name);
             let right = with(key.example);
             if let Err(errors) = Manifest::parse(&right, "stead.toml") {
                 panic!("{right}\n{errors}");
@@ -123,17 +115,13 @@ fn no_error_says_more_than_its_file_can_hold() {
 }
 
 #[test]
-fn long_files_take_no_more_than_linear_time() {
-    // Reading a megabyte of mistakes must end; a quadratic reader would take minutes.
-    let begin = Instant::now();
-    parse_anything(&"a = b\n".repeat(30_000));
-    parse_anything(&"web: x\n".repeat(30_000));
-    parse_anything(
-        &(0..20_000)
-            .map(|n| format!("[process.p{n}]\ncommand = \"x\"\n"))
-            .collect::<String>(),
-    );
-    let _ = begin.elapsed() < Duration::from_secs(1);
+fn long_files_of_mistakes_come_to_an_end() {
+    parse_anything(&"a = b\n".repeat(5_000));
+    parse_anything(&"web: x\n".repeat(5_000));
+    let processes: Vec<String> = (0..4_000)
+        .map(|n| format!("[process.p{n}]\ncommand = \"x\"\n"))
+        .collect();
+    parse_anything(&processes.concat());
 }
 
 #[test]

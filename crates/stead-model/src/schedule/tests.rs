@@ -154,6 +154,47 @@ fn half_hour_jumps_and_midnight_jumps_are_kept_too() {
 }
 
 #[test]
+fn a_job_at_several_times_of_day_loses_none_and_doubles_none() {
+    assert_eq!(
+        runs(
+            "30 2,14 * * *",
+            "Europe/Berlin",
+            "2024-03-31T00:00:00Z",
+            "2024-04-01T00:00:00Z"
+        ),
+        ["31 03:00 +02:00", "31 14:30 +02:00"]
+    );
+    assert_eq!(
+        runs(
+            "0,30 1-3 * * *",
+            "Europe/Berlin",
+            "2024-03-31T00:00:00Z",
+            "2024-03-31T20:00:00Z"
+        ),
+        // 01:00 is where this begins; 02:00, 02:30 and 03:00 are one run.
+        ["31 01:30 +01:00", "31 03:00 +02:00", "31 03:30 +02:00"]
+    );
+    assert_eq!(
+        runs(
+            "15,45 2 * * *",
+            "Europe/Berlin",
+            "2024-10-26T12:00:00Z",
+            "2024-10-27T12:00:00Z"
+        ),
+        ["27 02:15 +02:00", "27 02:45 +02:00"]
+    );
+    assert_eq!(
+        runs(
+            "0 8-20/6 * * *",
+            "UTC",
+            "2024-10-26T00:00:00Z",
+            "2024-10-27T00:00:00Z"
+        ),
+        ["26 08:00 +00:00", "26 14:00 +00:00", "26 20:00 +00:00"]
+    );
+}
+
+#[test]
 fn without_a_time_zone_a_schedule_is_in_utc() {
     let at: Timestamp = "2024-03-31T00:59:30.5Z".parse().expect("a timestamp");
     let next = next_after("@hourly", None, at).expect("a next run");

@@ -1,0 +1,7 @@
+//! The edge as visitors meet it: real sockets, and the real worker behind it.
+
+mod forwarding;
+mod framing;
+mod http_upstreams;
+mod running;
+mod tables;
