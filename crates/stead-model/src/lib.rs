@@ -6,5 +6,6 @@
 
 pub mod manifest;
 pub mod messages;
+pub mod plan;
 pub mod release;
 pub mod routing;
