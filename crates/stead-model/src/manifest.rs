@@ -1,8 +1,21 @@
 //! What one `stead.toml` says, after validation. Everything that may be left out is an
 //! `Option` or has its default filled in; nothing in here is resolved against a machine yet.
 
+pub mod keys;
+mod parse;
+mod process;
+mod route;
+mod section;
+mod syntax;
+mod values;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use crate::config_error::ConfigErrors;
+
+pub(crate) use section::shorten;
+pub(crate) use values::{name, shell_line};
 
 /// A whole `stead.toml`: one app.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -188,6 +201,21 @@ pub struct Volume {
     pub path: String,
 }
 
+impl Manifest {
+    /// Read a `stead.toml`. `file_name` is how errors name it. Every problem of the file is reported
+    /// at once; but where the text is not TOML, only that is.
+    ///
+    /// `app` is empty when the file does not give it: [`fit_app_name`] makes one of a directory's name.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        parse::manifest(text, file_name)
+    }
+}
+
+/// A name that `app` accepts, as near to a directory's name as can be.
+pub fn fit_app_name(directory: &str) -> String {
+    values::fit_app_name(directory)
+}
+
 impl Default for Health {
     fn default() -> Self {
         Self {
@@ -215,3 +243,6 @@ impl Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

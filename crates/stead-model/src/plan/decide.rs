@@ -57,7 +57,9 @@ pub fn complete(desired: &Desired, observed: &Observed) -> bool {
             let ready = of(observed, target.release, name)
                 .filter(|i| !i.visited || observed.confirmed.instances.contains(&i.id))
                 .filter(|i| is_ready(i, observed.now));
-            process.count.is_some_and(|n| ready.count() as u64 >= u64::from(n))
+            process
+                .count
+                .is_some_and(|n| ready.count() as u64 >= u64::from(n))
         })
 }
 
@@ -285,9 +287,7 @@ fn may_switch(desired: &Desired, observed: &Observed, kept: &Kept, new: &Wanted)
                 // The first release serves with its first instance; the others join.
                 (true, count, None) => count.unwrap_or(1).min(1),
                 (true, None, Some(_)) => return false,
-                (true, Some(count), Some(_)) => {
-                    ahead(desired, observed, name, process).min(count)
-                }
+                (true, Some(count), Some(_)) => ahead(desired, observed, name, process).min(count),
             };
             healthy >= u64::from(needed)
         })
@@ -296,8 +296,8 @@ fn may_switch(desired: &Desired, observed: &Observed, kept: &Kept, new: &Wanted)
 fn stop(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<Step>) {
     // A step may take an instance out of the table in this very round: then it drains in the next,
     // when the edge has confirmed.
-    let settled = observed.sent == observed.confirmed
-        && !steps.iter().any(|s| matches!(s, Step::Publish(_)));
+    let settled =
+        observed.sent == observed.confirmed && !steps.iter().any(|s| matches!(s, Step::Publish(_)));
     for i in &observed.instances {
         if kept.alive.contains(&i.id) {
             continue;
@@ -378,7 +378,9 @@ fn start(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<St
 /// The first instance of a process goes alone: if it fails nothing else was lost, and it shows what the
 /// others need (memory, or that the program insists on a port).
 fn is_first(observed: &Observed, release: u64, process: &str, new: u32) -> bool {
-    let mut up = of(observed, release, process).filter(|i| is_up(i)).peekable();
+    let mut up = of(observed, release, process)
+        .filter(|i| is_up(i))
+        .peekable();
     let waits = new > 0 || up.peek().is_some();
     waits && !up.any(|i| i.phase == Phase::Healthy)
 }
