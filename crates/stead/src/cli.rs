@@ -55,8 +55,9 @@ enum Verb {
 pub(crate) fn main() -> ExitCode {
     // The keeper looks after the instances if this program is killed. It must be the process that
     // it was started as: no runtime, no second thread, no command line to get wrong.
-    if std::env::args_os().nth(1).is_some_and(|role| role == "keeper") {
-        return ExitCode::from(stead_agent::keeper());
+    let mut roles = std::env::args_os().skip(1);
+    if roles.next().is_some_and(|role| role == "keeper") {
+        stead_agent::keeper(&roles.next().unwrap_or_default().to_string_lossy());
     }
     colours_of(std::env::args_os()).write_global();
     let terminal = Terminal::new();

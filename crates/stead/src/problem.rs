@@ -1,7 +1,7 @@
 //! What went wrong, in the parts that a person is told: the act, its causes, what visitors get
 //! now, and what to do next. Made everywhere, printed only by [`crate::render`].
 
-use stead_model::config_error::{ConfigError, ConfigErrors};
+use stead_model::{ConfigError, ConfigErrors};
 
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Eq)]

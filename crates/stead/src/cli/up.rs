@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value = "combined")]
     log_format: LogFormat,
 
-    /// Where access lines go: a file, `-` (here) or `off` [default: .stead/log/access.log]
+    /// Where access lines go: a file, `-` (here) or `off` [default: .stead/logs/access.log]
     #[arg(long, value_name = "PATH|off")]
     access_log: Option<PathBuf>,
 

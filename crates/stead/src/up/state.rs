@@ -41,14 +41,14 @@ impl State {
             .truncate(false)
             .read(true)
             .write(true)
-            .open(path.join("lock"))
+            .open(path.join("up.lock"))
             .map_err(|error| refused(&error))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(locked(&path, &mut lock)),
             Err(error) => return Err(refused(&error.into())),
         }
-        let own = || -> std::io::Result<()> {
+        let mut own = || -> std::io::Result<()> {
             lock.set_len(0)?;
             lock.rewind()?;
             write!(lock, "{}", std::process::id())?;
@@ -79,7 +79,7 @@ impl State {
 
     /// Where access lines go when nothing else is said.
     pub(super) fn access_log(&self) -> Result<PathBuf, Problem> {
-        let dir = self.path.join("log");
+        let dir = self.path.join("logs");
         match std::fs::create_dir_all(&dir) {
             Ok(()) => Ok(dir.join("access.log")),
             Err(error) => Err(Problem::new(format!("cannot make `{}`", dir.display())).cause(because(&error))),
