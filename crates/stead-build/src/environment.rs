@@ -78,6 +78,13 @@ impl Environment {
         })
     }
 
+    /// Whether a file of an installed package has this text in it.
+    pub(crate) fn source_mentions(&self, file: &str, text: &str) -> bool {
+        install::site_packages(&self.root)
+            .and_then(|site| std::fs::read_to_string(site.join(file)).ok())
+            .is_some_and(|content| content.contains(text))
+    }
+
     /// The version of an installed distribution, by its normalized name.
     pub(crate) fn version_of(&self, name: &str) -> Option<String> {
         install::distributions(&self.root).remove(name)

@@ -29,6 +29,17 @@ pub(crate) struct Dependencies {
     pub(crate) notes: Vec<String>,
 }
 
+impl Dependencies {
+    /// Whether any of the files names this package, which is written without `-`, `_` and `.`.
+    pub(crate) fn mentions(&self, package: &str) -> bool {
+        self.keyed.iter().any(|(_, content)| {
+            let text = String::from_utf8_lossy(content).to_ascii_lowercase();
+            text.split(|next: char| !(next.is_alphanumeric() || "-_.".contains(next)))
+                .any(|word| word == package)
+        })
+    }
+}
+
 /// How uv is told what to install.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Install {
