@@ -2,6 +2,7 @@
 //! by every release that is made from the same, complete only with their marker file.
 
 mod install;
+mod repair;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

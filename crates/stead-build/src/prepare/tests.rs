@@ -511,3 +511,29 @@ fn available() -> String {
             .unwrap(),
     }
 }
+
+#[test]
+fn an_old_flask_that_was_pinned_alone_imports() {
+    let app = App::wsgi();
+    app.write("requirements.txt", "Flask==1.1.2\nFlask-Login==0.5.0\n");
+    let release = app.prepare().unwrap();
+    assert!(app.told().contains("holding back"), "{}", app.told());
+    assert_eq!(
+        python(
+            &release,
+            "import flask, flask_login; print(flask.__version__)"
+        ),
+        "1.1.2"
+    );
+}
+
+#[test]
+fn what_the_top_of_a_repository_says_counts_for_the_part_that_is_the_app() {
+    let mut app = App::wsgi();
+    app.manifest.build.root = Some("backend".into());
+    app.write("requirements.txt", "itsdangerous==2.2.0\n")
+        .write("backend/app.py", "app = 1\n");
+    let release = app.prepare().unwrap();
+    assert_eq!(release.code, app.dir().join("backend"));
+    assert_eq!(distributions(&release), ["itsdangerous"]);
+}
