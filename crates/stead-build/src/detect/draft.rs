@@ -23,11 +23,6 @@ impl Draft {
         });
     }
 
-    /// Whether a value for `key` was found.
-    pub(crate) fn knows(&self, key: &str) -> bool {
-        self.origins.iter().any(|origin| origin.key == key)
-    }
-
     /// Something that a person should know; said once.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         let text = text.into();

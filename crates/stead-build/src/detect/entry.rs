@@ -161,6 +161,10 @@ const ELSEWHERE: &[&str] = &[
     "tutorial",
     "tutorials",
     "templates",
+    "project_template",
+    "project_templates",
+    "skeleton",
+    "app_template",
     "static",
     "vendor",
     "third_party",
@@ -281,6 +285,7 @@ fn under_main(project: &Project<'_>, file: &str, binding: &Binding, found: &mut 
 fn instance(project: &Project<'_>, file: &str, binding: &Binding, found: &mut Found) {
     let thing = project.thing(Scope::file(file), &binding.name);
     let Some(kind) = project.kind_of(&thing) else {
+        conventional(project, file, binding, found);
         return;
     };
     if let Kind::Own(framework) = kind {
@@ -392,6 +397,34 @@ fn function(project: &Project<'_>, file: &str, name: &str, index: usize, found: 
         kind,
         false,
         function.line,
+        found,
+    );
+}
+
+/// `application` is WSGI's own name: believed in a file of a usual name even if what makes it
+/// could not be followed; in wsgi.py and asgi.py, `app` is, too.
+fn conventional(project: &Project<'_>, file: &str, binding: &Binding, found: &mut Found) {
+    let stem = file_name(file).trim_end_matches(".py");
+    let for_servers = matches!(stem, "wsgi" | "asgi");
+    let usual = for_servers || SCRIPTS.contains(&stem);
+    let named = binding.name == "application" || for_servers && binding.name == "app";
+    let made = matches!(binding.value, Value::Call(_));
+    if !usual || !named || !made || elsewhere(file) {
+        return;
+    }
+    let kind = if stem == "asgi" {
+        Kind::Asgi("ASGI")
+    } else {
+        Kind::Wsgi("WSGI")
+    };
+    push(
+        project,
+        file,
+        &binding.name,
+        binding.name.clone(),
+        kind,
+        false,
+        binding.line,
         found,
     );
 }

@@ -175,6 +175,16 @@ fn scripts(project: &Project<'_>, base: &str) -> Vec<Script> {
         }
     }
     let anchor = join(base, "setup.py");
+    if project.tree.has(&anchor) {
+        for (text, _) in &project.module(&anchor).strings {
+            for line in text.lines() {
+                if let Some((name, target)) = line.split_once('=') {
+                    let from = format!("{anchor}: script `{}`", name.trim());
+                    named.push((from, target.trim().to_owned()));
+                }
+            }
+        }
+    }
     let script = |(from, target): (String, String)| {
         let (module, function) = target.split_once(':')?;
         let good = |text: &str| text.split('.').all(super::project::is_identifier);

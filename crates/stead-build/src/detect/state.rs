@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
 use super::entry::elsewhere;
+use super::kinds::{Scope, Thing};
 use super::paths::Paths;
 use super::project::Project;
 use super::syntax::{Call, Value};
@@ -59,10 +60,11 @@ pub(crate) fn directories(project: &Project<'_>, base: &str, draft: &mut Draft) 
             let folder_like = ["FOLDER", "DIR", "DEST", "ROOT", "PATH"]
                 .iter()
                 .any(|part| upper.contains(part));
-            if upload && folder_like {
-                if let Some(folder) = paths.path(file, value) {
-                    folders.entry(folder).or_insert_with(|| at(*line));
-                }
+            if upload
+                && folder_like
+                && let Some(folder) = paths.path(file, value)
+            {
+                folders.entry(folder).or_insert_with(|| at(*line));
             }
             if let Some(path) = sqlite(&paths, file, value) {
                 files.entry(path).or_insert_with(|| at(*line));
@@ -84,6 +86,13 @@ pub(crate) fn directories(project: &Project<'_>, base: &str, draft: &mut Draft) 
         }
     }
     for (path, from) in files {
+        let kept = [
+            "db", "sqlite", "sqlite3", "log", "pkl", "pickle", "p", "csv", "dat",
+        ];
+        let end = path.rsplit('.').next().unwrap_or_default();
+        if parent(&path).is_empty() && !kept.contains(&end) {
+            continue;
+        }
         match parent(&path) {
             "" => draft.note(format!(
                 "`{path}` is written beside the code ({from}): releases are read-only, so keep it in a directory of its own and make that a [volume]."
@@ -99,10 +108,24 @@ pub(crate) fn directories(project: &Project<'_>, base: &str, draft: &mut Draft) 
         let inside = names
             .iter()
             .any(|other| *other != folder && within(other, &folder).is_some());
-        let code = project
-            .tree
-            .in_dir(&join(base, &folder))
-            .any(|path| path.ends_with(".py"));
+        let first = folder.split('/').next().unwrap_or_default();
+        if matches!(
+            first,
+            "bin" | "src" | "docs" | "doc" | "build" | "dist" | "tests"
+        ) {
+            continue;
+        }
+        let holds = |ends: &[&str]| {
+            project
+                .tree
+                .in_dir(&join(base, &folder))
+                .any(|path| ends.iter().any(|end| path.ends_with(end)))
+        };
+        // What writes sources is a program for developers.
+        if holds(&[".js", ".ts", ".css", ".html", ".scss"]) {
+            continue;
+        }
+        let code = holds(&[".py"]);
         if code {
             draft.note(format!("`{folder}` holds code and is written to ({from}): keep what is written in a directory of its own and make that a [volume]."));
         } else if !inside {
@@ -249,10 +272,19 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                 "decouple" | "environs" | "environ" | "starlette.config"
             )
         });
+        let means = |written: &str, wanted: &str| {
+            let thing = project.thing(Scope::file(file), written);
+            matches!(thing, Thing::External(path) if path == wanted)
+        };
         for call in &module.calls {
             let Some(name) = call.args.first().and_then(Value::text) else {
                 continue;
             };
+            let bare = call.function.starts_with("environ.") && !means("environ", "os.environ")
+                || call.function == "getenv" && !means("getenv", "os.getenv");
+            if bare {
+                continue;
+            }
             let no_default = call.args.len() == 1 && call.keyword("default").is_none();
             match call.function.as_str() {
                 "os.environ.setdefault" | "environ.setdefault" => {
@@ -281,7 +313,9 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
             }
         }
         for subscript in &module.subscripts {
-            if matches!(subscript.base.as_str(), "os.environ" | "environ") {
+            let environ = subscript.base == "os.environ"
+                || subscript.base == "environ" && means("environ", "os.environ");
+            if environ {
                 match subscript.stored {
                     true => {
                         set.insert(subscript.key.clone());

@@ -7,6 +7,10 @@ use super::tree::resolve;
 
 /// What the `[uwsgi]` section says.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(
+    dead_code,
+    reason = "what detection does not show, the uwsgi command line carries"
+)]
 pub(crate) struct UwsgiIni {
     /// `module:callable`.
     pub(crate) entry: Option<String>,
@@ -259,3 +263,6 @@ fn entry(module: Option<String>, file: Option<String>, callable: Option<String>)
     (good(&module) && good(attribute.trim_end_matches("()")))
         .then(|| format!("{module}:{attribute}"))
 }
+
+#[cfg(test)]
+mod tests;
