@@ -188,3 +188,23 @@ fn uwsgi_of_the_machine_serves_on_the_descriptor() {
     let answered = answer(&app, &packet);
     assert!(answered.contains("hello from /x"), "{answered}");
 }
+
+#[test]
+fn a_command_with_workers_of_its_own_is_started_once() {
+    for (line, count) in [
+        ("gunicorn app:app -w 2 -b 0.0.0.0:$PORT", Count::Fixed(1)),
+        (
+            "bin/migrate && exec .venv/bin/uwsgi --ini x.ini",
+            Count::Fixed(1),
+        ),
+        ("uvicorn app:app --workers=4", Count::Fixed(1)),
+        ("node server.js", Count::Auto),
+    ] {
+        let app = App::new(Program::Command(line.into()));
+        assert_eq!(
+            app.prepare().unwrap().processes["web"].count,
+            count,
+            "{line}"
+        );
+    }
+}
