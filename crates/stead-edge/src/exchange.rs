@@ -85,7 +85,7 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) stream: &'a Stream,
     pub(crate) deadline: &'a mut Deadline,
     pub(crate) response: &'a mut Response<'s>,
-    /// Bytes for the instance, the request's head first.
+    /// Bytes for the instance: the request's head, unless it went into a mailbox, and some of the body.
     pub(crate) request: &'a mut Vec<u8>,
     /// What of the body is still with the visitor.
     pub(crate) body: &'a mut Body,
@@ -332,6 +332,13 @@ impl Exchange<'_, '_> {
                 Failure::Broken("it closed the connection before its answer was complete".into())
             }
         }
+    }
+}
+
+impl State {
+    /// For an exchange of which the instance has something already, or nothing.
+    pub(crate) fn new(begun: bool) -> Self {
+        Self { begun, ..Self::default() }
     }
 }
 
