@@ -32,11 +32,14 @@ async fn ask(probe: &Probe) -> Result<u16, String> {
         .await
         .map_err(|error| format!("cannot connect: {error}"))?;
     if let Some(mailbox) = stream.mailbox() {
-        mailbox.put(&request).map_err(|error| format!("cannot send: {error}"))?;
+        mailbox
+            .put(&request)
+            .map_err(|error| format!("cannot send: {error}"))?;
     } else {
         let mut sent = 0;
         while sent < request.len() {
-            let step = std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
+            let step =
+                std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
             sent += step.map_err(|error| format!("cannot send: {error}"))?;
         }
     }

@@ -24,7 +24,7 @@ use state::{Ended, Picked, State, Ticket, Waiter};
 mod state;
 mod stream;
 
-pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream};
+pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
 
 /// How long the youngest request of an instance runs before another thread of it is used, and how long
 /// the request before one in a mailbox may run.
@@ -151,7 +151,10 @@ impl Upstream {
             self.look_after(&mut state);
             (receiver, state.settings.queue_timeout)
         };
-        let mut place = Place { upstream: self, receiver };
+        let mut place = Place {
+            upstream: self,
+            receiver,
+        };
         match tokio::time::timeout(timeout, &mut place.receiver).await {
             Ok(Ok(Ok(picked))) => Ok(self.lease(picked)),
             Ok(Ok(Err(why))) => Err(why),
@@ -183,9 +186,27 @@ impl Upstream {
     }
 
     fn lease(self: &Arc<Self>, picked: Picked) -> Lease {
-        let Picked { id, ticket, address, settings, stream, frame, sent } = picked;
+        let Picked {
+            id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame,
+            sent,
+        } = picked;
         let upstream = Arc::clone(self);
-        Lease { upstream, id, ticket, address, settings, stream, frame, sent, finished: false }
+        Lease {
+            upstream,
+            id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame,
+            sent,
+            finished: false,
+        }
     }
 
     /// A request of an instance ended; `stream` can take another one.
@@ -249,7 +270,9 @@ impl Lease {
     /// A connection was opened for this request.
     pub(crate) fn opened(&self, stream: &Stream) {
         if let Some(mailbox) = stream.mailbox() {
-            self.upstream.lock().opened(self.id, self.ticket, mailbox, Instant::now());
+            self.upstream
+                .lock()
+                .opened(self.id, self.ticket, mailbox, Instant::now());
         }
     }
 
@@ -262,12 +285,18 @@ impl Lease {
     /// The instance could not be reached or broke the protocol.
     pub(crate) fn failed(&self, why: String) {
         self.upstream.lock().cool_down(self.id, Instant::now());
-        self.upstream.send(EdgeEvent::InstanceFailed { instance: self.id, why });
+        self.upstream.send(EdgeEvent::InstanceFailed {
+            instance: self.id,
+            why,
+        });
     }
 
     /// A request took too long; the visitor got 504.
     pub(crate) fn timed_out(&self, request: String) {
-        self.upstream.send(EdgeEvent::RequestTimedOut { instance: self.id, request });
+        self.upstream.send(EdgeEvent::RequestTimedOut {
+            instance: self.id,
+            request,
+        });
     }
 }
 

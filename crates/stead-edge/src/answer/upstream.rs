@@ -10,13 +10,13 @@ use stead_model::release::Protocol;
 
 use super::{Next, Request};
 use crate::body::{Body, BodyError};
-use crate::buffer::{Buffer, Scratch};
+use crate::buffer::Scratch;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
 use crate::page::Reason;
 use crate::tunnel;
-use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Upstream};
+use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Unread, Upstream};
 use crate::{frames, uwsgi};
 
 /// A body up to this size is read before an instance is asked for, so that no worker waits for a slow
@@ -57,7 +57,10 @@ impl Request<'_> {
         };
         for attempt in 1..=ATTEMPTS {
             let queued = Instant::now();
-            let Some(lease) = self.acquire(upstream, std::mem::take(&mut encoded.frame)).await else {
+            let Some(lease) = self
+                .acquire(upstream, std::mem::take(&mut encoded.frame))
+                .await
+            else {
                 return Next::Cut;
             };
             let mut lease = match lease {
@@ -79,7 +82,7 @@ impl Request<'_> {
                 };
             }
             let reused = lease.stream.is_some();
-            let stream = match connect(&mut lease).await {
+            let mut stream = match connect(&mut lease).await {
                 Ok(stream) => stream,
                 Err(why) => {
                     lease.failed(why);
@@ -94,17 +97,24 @@ impl Request<'_> {
                 continue;
             }
             let whole_body = body.is_done();
-            let result = self.exchange(&lease, &stream, &mut encoded, &mut body).await;
+            let result = self
+                .exchange(&lease, &mut stream, &mut encoded, &mut body)
+                .await;
             self.times.upstream += began.elapsed();
             match result {
-                Ok((End::Complete { reusable }, _)) => {
+                Ok((End::Complete { reusable }, unread)) => {
                     if reusable {
+                        stream.unread = unread;
                         lease.finish(stream);
                     }
-                    return if self.response.keeps_alive() { Next::Keep } else { Next::Close };
+                    return if self.response.keeps_alive() {
+                        Next::Keep
+                    } else {
+                        Next::Close
+                    };
                 }
-                Ok((End::Upgraded, received)) => {
-                    tunnel::run(self.visitor, &stream, received).await;
+                Ok((End::Upgraded, unread)) => {
+                    tunnel::run(self.visitor, &stream, unread.bytes).await;
                     return Next::Cut;
                 }
                 Err(Failure::Unsent(_)) => {}
@@ -215,12 +225,19 @@ impl Request<'_> {
                     .map_err(|_| 431_u16)?;
                 if frame.0.len() > MESSAGE_LIMIT {
                     bytes.0.append(&mut frame.0);
-                    frame.0.extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
+                    frame
+                        .0
+                        .extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
                 }
                 if whole.is_none() {
                     frames::append_body(&mut bytes.0, taken);
                 }
-                return Ok(Encoded { protocol, frame, bytes, coding: BodyCoding::Frames });
+                return Ok(Encoded {
+                    protocol,
+                    frame,
+                    bytes,
+                    coding: BodyCoding::Frames,
+                });
             }
             Protocol::Http => {
                 let framing =
@@ -258,16 +275,21 @@ impl Request<'_> {
         if has_body && body.is_done() {
             coding.append_end(&mut bytes.0);
         }
-        Ok(Encoded { protocol, frame: Scratch::default(), bytes, coding })
+        Ok(Encoded {
+            protocol,
+            frame: Scratch::default(),
+            bytes,
+            coding,
+        })
     }
 
     async fn exchange(
         &mut self,
         lease: &Lease,
-        stream: &Stream,
+        stream: &mut Stream,
         encoded: &mut Encoded,
         body: &mut Body,
-    ) -> Result<(End, Buffer), Failure> {
+    ) -> Result<(End, Unread), Failure> {
         let decoder = match lease.settings.protocol {
             Protocol::Frames => Decoder::frames(),
             Protocol::Http => {
@@ -275,9 +297,10 @@ impl Request<'_> {
             }
             Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
         };
+        let received = std::mem::take(&mut stream.unread);
         let exchange = Exchange {
             visitor: self.visitor,
-            stream,
+            stream: &*stream,
             deadline: self.deadline,
             response: &mut self.response,
             request: &mut encoded.bytes.0,
@@ -285,7 +308,7 @@ impl Request<'_> {
             coding: encoded.coding,
             decoder,
             timeout: lease.settings.timeout,
-            received: Buffer::default(),
+            received,
             state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
         };
         exchange.run().await

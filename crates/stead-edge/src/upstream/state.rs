@@ -9,7 +9,9 @@ use stead_model::release::Protocol;
 use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::oneshot;
 
-use super::{COOL_DOWN, IDLE_LIMIT, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Stream, Unavailable};
+use super::{
+    COOL_DOWN, IDLE_LIMIT, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Stream, Unavailable,
+};
 use crate::buffer::Scratch;
 
 /// Names a request in flight; never used twice.
@@ -100,7 +102,12 @@ impl State {
 
     /// Requests wait, here or in mailboxes.
     pub(super) fn is_pending(&self) -> bool {
-        !self.waiting.is_empty() || self.slots.iter().chain(&self.leaving).any(|slot| slot.parked > 0)
+        !self.waiting.is_empty()
+            || self
+                .slots
+                .iter()
+                .chain(&self.leaving)
+                .any(|slot| slot.parked > 0)
     }
 
     /// From now on these are the instances. Returns those that are not needed any more at once.
@@ -109,10 +116,14 @@ impl State {
         before.append(&mut self.leaving);
         for instance in instances {
             let known = before.iter().position(|slot| slot.id == instance.id);
-            self.slots.push(match known.map(|at| before.swap_remove(at)) {
-                Some(slot) => Slot { capacity: instance.capacity, ..slot },
-                None => Slot::new(instance),
-            });
+            self.slots
+                .push(match known.map(|at| before.swap_remove(at)) {
+                    Some(slot) => Slot {
+                        capacity: instance.capacity,
+                        ..slot
+                    },
+                    None => Slot::new(instance),
+                });
         }
         let mut drained = Vec::new();
         for mut slot in before {
@@ -132,10 +143,14 @@ impl State {
     /// Serve the queue as far as instances are free, then fill the mailboxes.
     pub(super) fn dispatch(&mut self, now: Instant) {
         while !self.waiting.is_empty() {
-            let Some(mut picked) = self.pick(now) else { break };
+            let Some(mut picked) = self.pick(now) else {
+                break;
+            };
             // Whoever gave up waiting is passed over.
             loop {
-                let Some(waiter) = self.waiting.pop_front() else { return self.unpick(picked) };
+                let Some(waiter) = self.waiting.pop_front() else {
+                    return self.unpick(picked);
+                };
                 picked.frame = waiter.frame;
                 match waiter.sender.send(Ok(picked)) {
                     Ok(()) => break,
@@ -175,16 +190,30 @@ impl State {
         let ticket = self.last_ticket;
         if let Some(mailbox) = stream.as_ref().and_then(Stream::mailbox) {
             let mailbox = Arc::clone(mailbox);
-            slot.running.push(Running { ticket, mailbox, began: now, next: None });
+            slot.running.push(Running {
+                ticket,
+                mailbox,
+                began: now,
+                next: None,
+            });
         }
         let (address, settings) = (Arc::clone(&slot.address), self.settings.clone());
-        Some(Picked { id: slot.id, ticket, address, settings, stream, frame: Scratch::default(), sent: false })
+        Some(Picked {
+            id: slot.id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame: Scratch::default(),
+            sent: false,
+        })
     }
 
     fn unpick(&mut self, picked: Picked) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == picked.id) {
             slot.busy -= 1;
-            slot.running.retain(|running| running.ticket != picked.ticket);
+            slot.running
+                .retain(|running| running.ticket != picked.ticket);
             slot.idle.extend(picked.stream);
         }
     }
@@ -202,14 +231,22 @@ impl State {
                 return;
             }
             let free = self.slots.iter_mut().flat_map(|slot| {
-                let Slot { running, busy, parked, .. } = slot;
+                let Slot {
+                    running,
+                    busy,
+                    parked,
+                    ..
+                } = slot;
                 let free = running.iter_mut().filter(|thread| {
                     thread.next.is_none() && now.duration_since(thread.began) < PATIENCE
                 });
-                free.map(move |thread| (thread.began, thread)).min_by_key(|(began, _)| *began)
+                free.map(move |thread| (thread.began, thread))
+                    .min_by_key(|(began, _)| *began)
                     .map(|(_, thread)| (thread, busy, parked))
             });
-            let Some((thread, busy, parked)) = free.min_by_key(|(thread, ..)| thread.began) else { return };
+            let Some((thread, busy, parked)) = free.min_by_key(|(thread, ..)| thread.began) else {
+                return;
+            };
             if thread.mailbox.put(&waiter.frame.0).is_err() {
                 // It takes no more; so will its connection say.
                 return;
@@ -230,9 +267,25 @@ impl State {
     }
 
     /// A thread of a worker begins with a request on a new connection.
-    pub(super) fn opened(&mut self, id: InstanceId, ticket: Ticket, mailbox: &Arc<Mailbox>, now: Instant) {
-        if let Some(slot) = self.slots.iter_mut().chain(&mut self.leaving).find(|slot| slot.id == id) {
-            slot.running.push(Running { ticket, mailbox: Arc::clone(mailbox), began: now, next: None });
+    pub(super) fn opened(
+        &mut self,
+        id: InstanceId,
+        ticket: Ticket,
+        mailbox: &Arc<Mailbox>,
+        now: Instant,
+    ) {
+        if let Some(slot) = self
+            .slots
+            .iter_mut()
+            .chain(&mut self.leaving)
+            .find(|slot| slot.id == id)
+        {
+            slot.running.push(Running {
+                ticket,
+                mailbox: Arc::clone(mailbox),
+                began: now,
+                next: None,
+            });
         }
     }
 
@@ -244,7 +297,13 @@ impl State {
     }
 
     /// A request ended; `stream` can take another one, and has the one in its mailbox.
-    pub(super) fn end(&mut self, id: InstanceId, ticket: Ticket, stream: Option<Stream>, now: Instant) -> Ended {
+    pub(super) fn end(
+        &mut self,
+        id: InstanceId,
+        ticket: Ticket,
+        stream: Option<Stream>,
+        now: Instant,
+    ) -> Ended {
         let (settings, last_ticket) = (&self.settings, &mut self.last_ticket);
         let mut back = None;
         let ended = if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
@@ -277,7 +336,10 @@ impl State {
 
     /// An instance has nothing to do while a request waits in another's mailbox: take that one back.
     fn steal_for_idle(&mut self, id: InstanceId) {
-        if self.slots.iter().any(|slot| slot.id == id && slot.busy == 0)
+        if self
+            .slots
+            .iter()
+            .any(|slot| slot.id == id && slot.busy == 0)
             && let Some(slot) = self.slots.iter_mut().find(|slot| slot.parked > 0)
         {
             let mut one = true;
@@ -328,11 +390,21 @@ impl Slot {
         now: Instant,
     ) -> Option<Waiter> {
         self.busy -= 1;
-        let running = self.running.iter().position(|running| running.ticket == ticket);
+        let running = self
+            .running
+            .iter()
+            .position(|running| running.ticket == ticket);
         let running = running.map(|at| self.running.swap_remove(at));
-        let Some((waiter, mailbox)) = running.and_then(|running| Some((running.next?, running.mailbox))) else {
-            let limit = if settings.protocol == Protocol::Frames { usize::MAX } else { IDLE_LIMIT };
-            if let Some(stream) = stream
+        let Some((waiter, mailbox)) =
+            running.and_then(|running| Some((running.next?, running.mailbox)))
+        else {
+            let limit = if settings.protocol == Protocol::Frames {
+                usize::MAX
+            } else {
+                IDLE_LIMIT
+            };
+            // Bytes that answer no request: the connection cannot be trusted.
+            if let Some(stream) = stream.filter(|stream| stream.unread.is_empty())
                 && self.idle.len() < limit
             {
                 self.idle.push(stream);
@@ -361,13 +433,19 @@ impl Slot {
         match waiter.sender.send(Ok(picked)) {
             Ok(()) => {
                 self.youngest = now;
-                self.running.push(Running { ticket: *last_ticket, mailbox, began: now, next: None });
+                self.running.push(Running {
+                    ticket: *last_ticket,
+                    mailbox,
+                    began: now,
+                    next: None,
+                });
             }
             // The visitor has left. If the worker has begun, its answer is for nobody: the connection goes.
             Err(picked) => {
                 self.busy -= 1;
                 if mailbox.take_back() {
-                    self.idle.extend(picked.ok().and_then(|picked| picked.stream));
+                    self.idle
+                        .extend(picked.ok().and_then(|picked| picked.stream));
                 }
             }
         }

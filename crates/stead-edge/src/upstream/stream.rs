@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
+    sendmsg, shutdown, socketpair,
 };
 use stead_model::release::Protocol;
 use stead_model::routing::Address;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::buffer::Buffer;
 
 /// A connection to an instance.
 ///
@@ -25,8 +28,24 @@ pub(crate) struct Stream {
     socket: AsyncFd<OwnedFd>,
     /// Where requests for a thread of Stead's own worker go.
     mailbox: Option<Arc<Mailbox>>,
+    /// What was read after the end of a response: the beginning of the next one.
+    pub(crate) unread: Unread,
     /// The runtime that polls it: a stream moves when another thread of the edge uses it.
     home: tokio::runtime::Id,
+}
+
+/// Bytes read from an instance and not used, with the descriptors that came along.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Buffer,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+impl Unread {
+    /// There is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.descriptors.is_empty()
+    }
 }
 
 /// Requests for one thread of a worker: messages, each a whole frame. Both ends are here, so
@@ -44,13 +63,22 @@ pub(crate) const MESSAGE_LIMIT: usize = 48 * 1024;
 impl Mailbox {
     /// A new mailbox, of which the worker gets its end over `socket`.
     fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         let passed = [theirs.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&passed));
-        sendmsg(socket, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+        sendmsg(
+            socket,
+            &[IoSlice::new(&[0])],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )?;
         Ok(Self { ours, theirs })
     }
 
@@ -82,7 +110,12 @@ impl Stream {
             Protocol::Frames => Some(Arc::new(Mailbox::new(socket.as_fd())?)),
             Protocol::Http | Protocol::Uwsgi => None,
         };
-        Ok(Self { socket: register(socket)?, mailbox, home: tokio::runtime::Handle::current().id() })
+        Ok(Self {
+            socket: register(socket)?,
+            mailbox,
+            unread: Unread::default(),
+            home: tokio::runtime::Handle::current().id(),
+        })
     }
 
     /// Make it usable on the calling thread's runtime.
@@ -91,8 +124,18 @@ impl Stream {
         if self.home == here {
             return Ok(self);
         }
-        let Self { socket, mailbox, .. } = self;
-        Ok(Self { socket: register(socket.into_inner())?, mailbox, home: here })
+        let Self {
+            socket,
+            mailbox,
+            unread,
+            ..
+        } = self;
+        Ok(Self {
+            socket: register(socket.into_inner())?,
+            mailbox,
+            unread,
+            home: here,
+        })
     }
 
     /// Where requests go, for a worker's thread.
