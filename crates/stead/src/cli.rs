@@ -104,7 +104,10 @@ fn colours_of(arguments: impl Iterator<Item = std::ffi::OsString>) -> anstream::
 /// clap's refusal in the form that all failures have.
 fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     let text = error.render();
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         terminal.out(&text.ansi().to_string());
         return ExitCode::SUCCESS;
     }
@@ -124,7 +127,9 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     }
     if problem.hint.is_none() {
         let verb = std::env::args().nth(1).filter(|word| {
-            Arguments::command().get_subcommands().any(|verb| verb.get_name() == word)
+            Arguments::command()
+                .get_subcommands()
+                .any(|verb| verb.get_name() == word)
         });
         problem.hint = Some(match verb {
             Some(verb) => format!("stead {verb} --help"),
@@ -153,7 +158,10 @@ fn bug(panic: &std::panic::PanicHookInfo<'_>) -> Problem {
         .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
     Problem::new(format!("a bug in stead {}", env!("CARGO_PKG_VERSION")))
         .cause(format!("{why}{place}"))
-        .hint(format!("please report it: {}/issues", env!("CARGO_PKG_REPOSITORY")))
+        .hint(format!(
+            "please report it: {}/issues",
+            env!("CARGO_PKG_REPOSITORY")
+        ))
 }
 
 #[cfg(test)]

@@ -67,7 +67,11 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let state = state::State::open(&options.state)?;
     let (edge, edge_events) = start_edge(&options, &state, listeners)?;
     // Until the agent publishes its first table, visitors wait for an instance to come.
-    let _ = edge.commands.send(EdgeCommand::Publish(local_hosts::waiting_room(&loaded.manifest)));
+    let _ = edge
+        .commands
+        .send(EdgeCommand::Publish(local_hosts::waiting_room(
+            &loaded.manifest,
+        )));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,7 +98,10 @@ fn start_edge(
         AccessLog::Off => None,
         AccessLog::Kept => Some(state.access_log()?),
         AccessLog::File(path) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path);
             file.map_err(|error| {
                 Problem::invocation(format!("cannot write the access log `{}`", path.display()))
                     .cause(because(&error))
@@ -130,7 +137,11 @@ fn announce(live: &Live, options: &Options, loaded: &Loaded) {
 
 /// What detection has to say, once.
 fn notes(live: &Live, loaded: &Loaded) {
-    for note in loaded.detection.iter().flat_map(|detection| &detection.notes) {
+    for note in loaded
+        .detection
+        .iter()
+        .flat_map(|detection| &detection.notes)
+    {
         live.show(Event::Note(note.clone()));
     }
 }

@@ -27,6 +27,10 @@ pub(super) type EdgeEvents = UnboundedReceiver<EdgeEvent>;
 /// After the drain deadline of the processes, the edge may take this much longer to cut the rest.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
 
+/// Signals this close together are one wish: `timeout` and terminals signal a process and then
+/// its group, which it is in as well.
+const SAME_WISH: Duration = Duration::from_millis(300);
+
 type Agent = Pin<Box<dyn Future<Output = Result<(), Stopped>>>>;
 type Drain = Pin<Box<dyn Future<Output = usize>>>;
 
@@ -59,7 +63,10 @@ pub(super) struct Up {
     again: Option<Instant>,
     stopping: bool,
     opened: bool,
-    signals_seen: u8,
+    /// When the first signal to stop came.
+    asked_to_stop: Option<Instant>,
+    /// A second one came.
+    forced: bool,
 }
 
 /// From the wish for a release to its serving.
@@ -104,7 +111,8 @@ impl Up {
             again: Some(began),
             stopping: false,
             opened: false,
-            signals_seen: 0,
+            asked_to_stop: None,
+            forced: false,
         }
     }
 
@@ -112,7 +120,10 @@ impl Up {
     pub(super) async fn run(mut self, loaded: Loaded) -> ExitCode {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,
-            Err(error) => return self.end_with(Problem::new("cannot listen to signals").cause(because(&error))),
+            Err(error) => {
+                return self
+                    .end_with(Problem::new("cannot listen to signals").cause(because(&error)));
+            }
         };
         let (change_sender, mut changes) = unbounded_channel();
         if self.options.watch {
@@ -173,7 +184,13 @@ impl Up {
             answered: None,
         });
         let host = self.options.host.clone();
-        build::start(loaded, source, host, self.live.clone(), self.builds.0.clone())
+        build::start(
+            loaded,
+            source,
+            host,
+            self.live.clone(),
+            self.builds.0.clone(),
+        )
     }
 
     /// Load everything again, unless a build is going on: then when it ends.
@@ -282,7 +299,7 @@ impl Up {
 
     fn answering(&mut self, number: u64) {
         if let Some(load) = self.load.as_mut().filter(|load| load.number == number) {
-            load.answered = Some(Instant::now());
+            load.answered.get_or_insert_with(Instant::now);
         }
         if !self.opened {
             self.opened = true;
@@ -346,7 +363,8 @@ impl Up {
     fn changed(&mut self, change: Change) {
         match change {
             Change::Files(files) => {
-                self.live.say(format!("reloading: {}", watch::named(&files)));
+                self.live
+                    .say(format!("reloading: {}", watch::named(&files)));
                 self.reload();
             }
             Change::Note(note) => self.live.show(Event::Note(note)),
@@ -366,8 +384,12 @@ impl Up {
     }
 
     fn stop(&mut self, signal: u8) -> Option<ExitCode> {
-        self.signals_seen = self.signals_seen.saturating_add(1);
+        let asked = *self.asked_to_stop.get_or_insert_with(Instant::now);
         if self.stopping {
+            if asked.elapsed() < SAME_WISH {
+                return None;
+            }
+            self.forced = true;
             self.live.say("stopping now");
             // Requests in flight are cut, the agent skips what is left of its drain.
             self.drain = None;
@@ -398,7 +420,8 @@ impl Up {
 
     fn drained(&mut self, cut: usize) -> Option<ExitCode> {
         if cut > 0 {
-            self.live.say(format!("{cut} connections were cut at the deadline"));
+            self.live
+                .say(format!("{cut} connections were cut at the deadline"));
         }
         self.tell_agent_to_stop();
         None
@@ -418,9 +441,9 @@ impl Up {
         if self.stopping {
             self.live.say("stopped");
             // A second signal cut requests short, which is not what exit code 0 says.
-            return Some(match self.signals_seen {
-                0 | 1 => ExitCode::SUCCESS,
-                _ => ExitCode::from(130),
+            return Some(match self.forced {
+                false => ExitCode::SUCCESS,
+                true => ExitCode::from(130),
             });
         }
         if ended.is_ok() || self.serving.is_some() {

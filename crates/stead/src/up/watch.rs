@@ -75,7 +75,8 @@ impl Watch {
         state: &Path,
         changes: UnboundedSender<Change>,
     ) -> Result<Self, Problem> {
-        let failed = |why: String| Problem::new(format!("cannot watch `{}`", dir.display())).cause(why);
+        let failed =
+            |why: String| Problem::new(format!("cannot watch `{}`", dir.display())).cause(why);
         let (sender, events) = channel();
         let watcher = notify::recommended_watcher(sender).map_err(|error| failed(why(&error)))?;
         let shared = Arc::new(Mutex::new(Shared {
@@ -172,7 +173,10 @@ impl Tree {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                let note = format!("a change of the source may have been missed: {}", why(&error));
+                let note = format!(
+                    "a change of the source may have been missed: {}",
+                    why(&error)
+                );
                 let _ = self.changes.send(Change::Note(note));
                 return;
             }
@@ -188,7 +192,9 @@ impl Tree {
             return;
         }
         for path in event.paths {
-            let is_dir = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+            let is_dir = path
+                .symlink_metadata()
+                .is_ok_and(|metadata| metadata.is_dir());
             if is_dir {
                 self.watch_below(&path, Some(files));
                 continue;
@@ -209,9 +215,13 @@ impl Tree {
             if !lock(&self.shared).rules.enters(&relative) || !self.watch_one(&dir) {
                 continue;
             }
-            let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+            let Ok(entries) = std::fs::read_dir(&dir) else {
+                continue;
+            };
             for entry in entries.flatten() {
-                let Ok(kind) = entry.file_type() else { continue };
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
                 if kind.is_dir() {
                     pending.push(entry.path());
                 } else if let Some(found) = &mut found {
@@ -258,14 +268,22 @@ impl Shared {
     fn judge(&mut self, files: BTreeSet<PathBuf>) -> (Vec<PathBuf>, Vec<String>) {
         let mut notes = Vec::new();
         let during_load = self.loading.as_ref().is_some_and(|loading| {
-            loading.ended.is_none_or(|ended| ended.elapsed() < AFTERMATH + QUIET)
+            loading
+                .ended
+                .is_none_or(|ended| ended.elapsed() < AFTERMATH + QUIET)
         });
         let files: BTreeSet<PathBuf> = files
             .into_iter()
-            .filter(|file| self.strikes.get(file).is_none_or(|strikes| *strikes < STRIKES))
+            .filter(|file| {
+                self.strikes
+                    .get(file)
+                    .is_none_or(|strikes| *strikes < STRIKES)
+            })
             .collect();
         if let Some(loading) = self.loading.as_mut().filter(|_| during_load) {
-            loading.again.extend(files.intersection(&loading.causes).cloned());
+            loading
+                .again
+                .extend(files.intersection(&loading.causes).cloned());
         }
         if files.is_empty() {
             return (Vec::new(), notes);
@@ -278,9 +296,11 @@ impl Shared {
                 }
             }
         }
-        let (own, changed): (Vec<PathBuf>, Vec<PathBuf>) = files
-            .into_iter()
-            .partition(|file| self.strikes.get(file).is_some_and(|strikes| *strikes >= STRIKES));
+        let (own, changed): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|file| {
+            self.strikes
+                .get(file)
+                .is_some_and(|strikes| *strikes >= STRIKES)
+        });
         if !own.is_empty() {
             notes.push(format!(
                 "{} whenever the app starts: not watched any more; name it in .gitignore",

@@ -15,16 +15,39 @@ fn source_counts_and_what_an_app_writes_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut rules = Rules::new(dir.path(), &dir.path().join(".stead"));
     let mut manifest = Manifest::default();
-    let volume = Volume { path: "uploads".into(), ..Volume::default() };
+    let volume = Volume {
+        path: "uploads".into(),
+        ..Volume::default()
+    };
     manifest.volume.insert("uploads".into(), volume);
     rules.learn(&manifest);
-    for path in ["app.py", "stead.toml", "templates/x.html", "Procfile", ".env", "a/b/c.py"] {
+    for path in [
+        "app.py",
+        "stead.toml",
+        "templates/x.html",
+        "Procfile",
+        ".env",
+        "a/b/c.py",
+    ] {
         assert!(rules.counts(Path::new(path)), "{path}");
     }
     for path in [
-        "app.pyc", "__pycache__/app.cpython-311.pyc", "app.db", "app.db-wal", "app.db-journal",
-        "x.log", ".git/config", ".stead/release", "uploads/x.json", "node_modules/a/index.js",
-        ".app.py.swp", "app.py~", ".#app.py", "4913", "venv/lib/x.py", "instance/config.json",
+        "app.pyc",
+        "__pycache__/app.cpython-311.pyc",
+        "app.db",
+        "app.db-wal",
+        "app.db-journal",
+        "x.log",
+        ".git/config",
+        ".stead/release",
+        "uploads/x.json",
+        "node_modules/a/index.js",
+        ".app.py.swp",
+        "app.py~",
+        ".#app.py",
+        "4913",
+        "venv/lib/x.py",
+        "instance/config.json",
         "photo.png",
     ] {
         assert!(!rules.counts(Path::new(path)), "{path}");
