@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 failed or refused, 2 bad invocation or configuration.";
 
 /// Stead gives a web app a home on Linux machines you own.
 #[derive(Debug, Parser)]
-#[command(name = "stead", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "stead", version, after_help = EXAMPLES, disable_help_subcommand = true, args_override_self = true)]
 struct Arguments {
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -114,15 +114,19 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     let text = text.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let act = lines.next().unwrap_or("the command line is not valid");
-    let mut problem = Problem::invocation(in_backticks(act.trim_start_matches("error: ")));
+    let mut problem = Problem::invocation(in_backticks(
+        &act.trim_start_matches("error: ")
+            .replace("unrecognized subcommand", "unknown command"),
+    ));
     let mut usage = None;
     for line in lines {
         if let Some(tip) = line.strip_prefix("tip: ") {
-            problem.hint.get_or_insert_with(|| in_backticks(tip));
+            problem.hint.get_or_insert_with(|| hint_of(tip));
         } else if let Some(usage_line) = line.strip_prefix("Usage: ") {
             usage = Some(format!("usage: {usage_line}"));
         } else if !line.starts_with("For more information") && usage.is_none() {
-            problem.causes.push(in_backticks(line));
+            let cause = line.trim_start_matches('[').trim_end_matches(']');
+            problem.causes.push(in_backticks(cause));
         }
     }
     if problem.hint.is_none() {
@@ -138,6 +142,14 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     }
     terminal.problem(&problem);
     ExitCode::from(problem.exit_code())
+}
+
+/// clap's tip as a hint.
+fn hint_of(tip: &str) -> String {
+    match tip.split_once(" exists: ") {
+        Some((_, similar)) => format!("did you mean {}?", in_backticks(similar)),
+        None => in_backticks(tip),
+    }
 }
 
 /// clap quotes with `'`, Stead with backticks.

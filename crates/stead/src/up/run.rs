@@ -290,7 +290,7 @@ impl Up {
                 if self.load.as_ref().is_some_and(|load| load.number == number) {
                     self.load = None;
                 }
-                self.settled();
+                self.settled(false);
                 self.live.fail(problem);
             }
             other => self.live.show(Event::Report(other)),
@@ -325,13 +325,13 @@ impl Up {
             summary.push_str(count);
         }
         self.live.say(summary);
-        self.settled();
+        self.settled(true);
     }
 
-    /// A load is over, however it ended.
-    fn settled(&mut self) {
+    /// A load is over; `well`: its release serves.
+    fn settled(&self, well: bool) {
         if let Some(watch) = &self.watch {
-            watch.settled();
+            watch.settled(well);
         }
     }
 
@@ -345,7 +345,7 @@ impl Up {
             Some(_) => problem,
             None => problem.state(state),
         });
-        self.settled();
+        self.settled(false);
     }
 
     /// Nothing serves and nothing will, unless the source is watched.

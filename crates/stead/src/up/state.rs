@@ -22,7 +22,10 @@ impl State {
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
         let refused = |error: &std::io::Error| {
             let problem = Problem::new(format!("cannot keep state in `{}`", path.display()));
-            let problem = problem.cause(because(error));
+            let problem = problem.cause(match error.kind() {
+                ErrorKind::AlreadyExists => "there is a file of that name".to_owned(),
+                _ => because(error),
+            });
             match error.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                     problem.hint("stead up --state ~/.local/state/stead")

@@ -6,7 +6,14 @@ use crate::snapshot;
 #[test]
 fn init_writes_what_was_detected_and_up_understands_it() {
     let tree = Tree::new(&[("wsgi.py", WSGI)]);
-    snapshot!(tree.said(&["init"]).replace(&name(&tree), "[NAME]"), @"");
+    snapshot!(tree.said(&["init"]).replace(&name(&tree), "[NAME]"), @r#"
+    --- stdout
+    wrote stead.toml
+    next: stead up
+    --- stderr
+    note: No file says which packages the app needs (requirements.txt, pyproject.toml, Pipfile, …): it runs without any.
+    --- exit code 0
+    "#);
     assert!(
         tree.read("stead.toml")
             .contains("wsgi = \"wsgi:application\"")
@@ -17,7 +24,13 @@ fn init_writes_what_was_detected_and_up_understands_it() {
 #[test]
 fn init_does_not_overwrite_unless_told_to() {
     let tree = Tree::new(&[("wsgi.py", WSGI), ("stead.toml", "# mine\n")]);
-    snapshot!(tree.said(&["init"]), @"");
+    snapshot!(tree.said(&["init"]), @r#"
+    --- stderr
+    error: cannot write `stead.toml`
+      cause: there is one already
+    hint: stead init --force
+    --- exit code 1
+    "#);
     assert_eq!(tree.read("stead.toml"), "# mine\n");
     assert!(tree.run(&["init", "--dry-run"]).status.success());
     assert_eq!(tree.read("stead.toml"), "# mine\n");
@@ -42,7 +55,16 @@ fn init_prints_the_file_when_it_is_dry() {
 #[test]
 fn check_says_what_would_be_run_and_does_nothing() {
     let tree = Tree::wsgi();
-    snapshot!(tree.said(&["check"]), @"");
+    snapshot!(tree.said(&["check"]), @r#"
+    --- stdout
+    shop (stead.toml)
+      web: app:application on Stead's own worker, 1 instance
+         ok  Python [VERSION] [PYTHON]), the default of this machine
+         ok  an environment is built for no dependencies from https://pypi.org/simple/, with uv [VERSION]
+         ok  process.web: 1 instance of [PYTHON] .stead/worker/[HASH]/stead_worker.py --threads 4 app:application`
+    nothing is missing: `stead up` runs it
+    --- exit code 0
+    "#);
     assert!(!tree.path().join(".stead").exists());
 }
 
@@ -51,7 +73,7 @@ fn check_fails_when_something_is_missing() {
     let tree = Tree::wsgi();
     tree.write(
         "stead.toml",
-        "app = \"shop\"\n[build]\npython = \"3.2\"\n[process.web]\nwsgi = \"app:application\"\n",
+        "app = \"shop\"\n[build]\nrequirements = \"nowhere.txt\"\n[process.web]\nwsgi = \"app:application\"\n",
     );
     let output = tree.run(&["check"]);
     assert_eq!(output.status.code(), Some(1));

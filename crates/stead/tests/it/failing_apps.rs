@@ -42,7 +42,13 @@ fn an_entry_point_that_is_missing_is_named() {
 #[test]
 fn an_entry_point_that_is_not_callable_is_named() {
     let seen = fails(&[("app.py", "application = 5\n"), ("stead.toml", ONE)]);
-    has(&seen, &["error: cannot start", "not callable"]);
+    has(
+        &seen,
+        &[
+            "error: cannot start",
+            "of type `int`, which cannot be called",
+        ],
+    );
 }
 
 #[test]

@@ -91,7 +91,6 @@ impl Tree {
     /// Start `stead up` on a free port and wait until it answers.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Running {
         let running = self.up(arguments);
-        running.wait_for("http://");
         running.wait_for(" serves after ");
         running
     }
@@ -179,8 +178,8 @@ impl Running {
     pub(crate) fn address(&self) -> String {
         self.wait_for("http://");
         let seen = self.seen.0.lock().unwrap();
-        let from = seen.find("http://").unwrap() + "http://".len();
-        seen[from..].lines().next().unwrap().to_owned()
+        let address = seen.lines().find_map(|line| line.strip_prefix("http://"));
+        address.unwrap().to_owned()
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -324,8 +323,10 @@ macro_rules! snapshot {
             (r"\d+\.\d+ s\b", "[TIME]"),
             (r"\b\d+ ms\b", "[TIME]"),
             (r"process \d+", "process [PID]"),
-            (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
-            (r"--port [1-9]\d*", "--port [PORT]"),
+            (r"127\.0\.0\.1:\d{5}", "127.0.0.1:[PORT]"),
+            (r"[0-9a-f]{20}", "[HASH]"),
+            (r"shop\w{6}", "[NAME]"),
+            (r"--port [1-9]\d{4}", "--port [PORT]"),
             (r"-HUP \d+", "-HUP [PID]"),
             (r"stead \d+\.\d+\.\d+", "stead [VERSION]"),
             (r"\d+ CPUs?; \d+ MB each", "[MACHINE]"),

@@ -49,7 +49,7 @@ fn every_host_works_on_localhost() {
     assert_eq!(status("localhost"), 200);
     assert_eq!(status(&address), 200);
     assert_eq!(status("shop.example.com.localhost"), 200);
-    assert_eq!(status("other.example.com"), 404);
+    assert_eq!(status("other.example.com"), 421);
     assert!(running.stop().success());
 }
 

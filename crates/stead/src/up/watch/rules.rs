@@ -208,3 +208,15 @@ fn temporary(name: &str) -> bool {
         || (name.starts_with('.') && name.ends_with(".swp"))
         || name.contains("___jb_")
 }
+
+/// Data rather than code: what programs write as often as people do.
+pub(super) fn is_data(file: &Path) -> bool {
+    let extension = file
+        .extension()
+        .and_then(|part| part.to_str())
+        .unwrap_or("");
+    matches!(
+        extension.to_ascii_lowercase().as_str(),
+        "json" | "json5" | "txt" | "xml" | "yaml" | "yml" | "lock" | "md" | "sql"
+    )
+}
