@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stead_model::manifest::{Count, Manifest, Process, Program};
+use stead_model::manifest::{Count, Manifest, Process, Program, Server};
 use stead_model::release::{ProcessSpec, Start};
 
 use crate::environment::{self, Environment};
@@ -69,6 +69,9 @@ pub(crate) fn check(machine: &Machine, manifest: &Manifest, source: &Source) -> 
             dependencies: python.as_ref().and_then(Python::origin),
             planned: environment.as_ref().is_none_or(|(_, built, _)| !built),
         };
+        if let (Some(server), Some(python)) = (own_server(process), &python) {
+            of_server(name, server, python, place.planned, &mut findings);
+        }
         match launch::resolve(name, process, place) {
             Ok(spec) => findings.push(say(process_line(name, process, spec.as_ref(), source))),
             Err(error) => findings.push(blocking(&error)),
@@ -236,6 +239,37 @@ fn process_line(
         Count::Fixed(count) => format!("{count} instances"),
     };
     format!("process.{name}: {count} of `{}`", words.join(" "))
+}
+
+/// The program of the app's own packages that runs this process.
+fn own_server(process: &Process) -> Option<&'static str> {
+    match process.server? {
+        Server::Gunicorn => Some("gunicorn"),
+        Server::Granian => Some("granian"),
+        Server::Stead | Server::Uvicorn | Server::Uwsgi => None,
+    }
+}
+
+/// A server that the dependencies do not name. It may still come with one of them.
+fn of_server(
+    name: &str,
+    server: &str,
+    python: &Python,
+    planned: bool,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(file) = python.origin().filter(|_| planned) else {
+        return;
+    };
+    if !python.dependencies.mentions(server) {
+        findings.push(Finding {
+            text: format!("process.{name}: `{server}` is not in `{file}`"),
+            blocks: false,
+            hint: Some(format!(
+                "add `{server}` to `{file}`, or take `server` out of [process.{name}]"
+            )),
+        });
+    }
 }
 
 /// A module that is neither in the code nor in the environment.

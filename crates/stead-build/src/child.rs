@@ -106,7 +106,7 @@ fn plain(line: &str) -> String {
         match character {
             '\u{1b}' => {
                 if characters.next_if_eq(&'[').is_some() {
-                    while let Some(next) = characters.next() {
+                    for next in characters.by_ref() {
                         if next.is_ascii_alphabetic() {
                             break;
                         }

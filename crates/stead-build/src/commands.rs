@@ -43,8 +43,9 @@ pub(crate) fn run(
         return Ok(());
     }
     let record = record(setting);
-    let _ = std::fs::remove_file(&record);
     let before = names(setting.code);
+    let made_before = made(&record);
+    let _ = std::fs::remove_file(&record);
     for line in lines {
         progress.step(line);
         let outcome = child::run(command(line, setting), progress)
@@ -56,10 +57,14 @@ pub(crate) fn run(
         }
         progress.done("");
     }
-    let made: Vec<String> = names(setting.code).difference(&before).cloned().collect();
+    let made: Vec<String> = names(setting.code)
+        .into_iter()
+        .filter(|name| !before.contains(name) || made_before.contains(name))
+        .collect();
     // The tree as the lines left it: what they changed in it is no change.
     let content = format!("{}\n{}\n", key(lines, setting), made.join("\n"));
-    std::fs::write(&record, content)
+    std::fs::create_dir_all(setting.state)
+        .and_then(|()| std::fs::write(&record, content))
         .map_err(|error| failed("", format!("`{}`: {error}", record.display())))
 }
 
@@ -71,6 +76,12 @@ pub(crate) fn is_done(lines: &[String], setting: &Setting<'_>) -> bool {
     let mut content = content.lines();
     let same = content.next() == Some(key(lines, setting).as_str());
     same && content.all(|made| made.is_empty() || setting.code.join(made).exists())
+}
+
+/// What the lines made at the top of the source when they last ran.
+fn made(record: &Path) -> Vec<String> {
+    let content = std::fs::read_to_string(record).unwrap_or_default();
+    content.lines().skip(1).map(str::to_owned).collect()
 }
 
 fn record(setting: &Setting<'_>) -> PathBuf {

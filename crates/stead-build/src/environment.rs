@@ -2,6 +2,7 @@
 //! by every release that is made from the same, complete only with their marker file.
 
 mod install;
+mod repair;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,13 @@ impl Environment {
         install::site_packages(&self.root).is_some_and(|site| {
             site.join(name).is_dir() || site.join(format!("{name}.py")).is_file()
         })
+    }
+
+    /// Whether a file of an installed package has this text in it.
+    pub(crate) fn source_mentions(&self, file: &str, text: &str) -> bool {
+        install::site_packages(&self.root)
+            .and_then(|site| std::fs::read_to_string(site.join(file)).ok())
+            .is_some_and(|content| content.contains(text))
     }
 
     /// The version of an installed distribution, by its normalized name.

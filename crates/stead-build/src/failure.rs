@@ -321,7 +321,7 @@ fn failed_packages(text: &str) -> Option<(String, String)> {
         Some(name.split(" @ ").next().unwrap_or(name).to_owned())
     });
     let first = found.next()?;
-    let last = found.last().unwrap_or_else(|| first.clone());
+    let last = found.next_back().unwrap_or_else(|| first.clone());
     Some((first, last))
 }
 
@@ -331,15 +331,14 @@ fn own_words(text: &str) -> Vec<String> {
     let mut open = false;
     for line in text.lines() {
         let trimmed = line.trim();
-        if let Some(rest) = trimmed
+        let said = trimmed
             .strip_prefix("error: ")
             .or_else(|| trimmed.strip_prefix("cause: "))
-        {
-            if !line.starts_with("    ") {
-                causes.push(rest.to_owned());
-                open = true;
-                continue;
-            }
+            .filter(|_| !line.starts_with("    "));
+        if let Some(said) = said {
+            causes.push(said.to_owned());
+            open = true;
+            continue;
         }
         match causes.last_mut() {
             Some(last)

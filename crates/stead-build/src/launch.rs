@@ -70,7 +70,10 @@ pub(crate) fn resolve(
         (Program::Command(line), _) => Resolved {
             start: Start::Command(vec!["sh".into(), "-c".into(), line.clone()]),
             listen: (name == "web").then_some(Listen::Port(Protocol::Http)),
-            count: process.count,
+            count: match process.count {
+                Count::Auto if has_own_workers(line) => Count::Fixed(1),
+                count => count,
+            },
             capacity: HTTP_CAPACITY,
         },
         (Program::Wsgi(entry), None | Some(Server::Stead)) => stead(name, entry, process, place)?,
@@ -138,6 +141,18 @@ pub(crate) fn variables(process: &Process, code: &Path) -> Vec<(String, String)>
         Program::Uwsgi(file) => uwsgi::variables(file, code),
         _ => Vec::new(),
     }
+}
+
+/// Whether a command line starts a server that has worker processes of its own, as many as the
+/// line says: one of it is what its author meant.
+fn has_own_workers(line: &str) -> bool {
+    line.split(|next: char| next.is_whitespace() || "=/;&|".contains(next))
+        .any(|word| {
+            matches!(
+                word,
+                "gunicorn" | "uwsgi" | "--workers" | "pm2" | "pm2-runtime"
+            )
+        })
 }
 
 /// Stead's own worker.

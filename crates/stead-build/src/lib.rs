@@ -19,6 +19,8 @@ mod requirements;
 mod routes;
 mod scan;
 mod system;
+#[cfg(test)]
+mod test_app;
 mod tree;
 mod uv;
 

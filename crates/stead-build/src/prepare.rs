@@ -120,12 +120,16 @@ impl Python {
     ) -> Result<Option<Self>, Error> {
         // A file of dependencies counts even when no process names Python: a command may be one
         // of the programs that it brings.
-        let has_file = requirements::file(&manifest.build, code)?.is_some();
-        if !needs_python(manifest) && !(has_file && runs_something(manifest)) {
+        let has_file = requirements::file(&manifest.build, code, &source.dir)?.is_some();
+        if !(needs_python(manifest) || has_file && runs_something(manifest)) {
             return Ok(None);
         }
         let index = index::resolve(manifest.build.index.as_deref(), machine)?;
-        let want = wanted::wanted(manifest.build.python.as_deref(), code)?;
+        let mut want = wanted::wanted(manifest.build.python.as_deref(), code)?;
+        if want.text.is_none() {
+            // A repository says at its top which Python its parts use.
+            want = wanted::wanted(None, &source.dir)?;
+        }
         let interpreter = interpreter::find(machine, &interpreter::memory(&source.state), &want)?;
         let target = requirements::Target {
             python: interpreter.version,
@@ -133,7 +137,7 @@ impl Python {
         };
         Ok(Some(Self {
             want,
-            dependencies: requirements::read(&manifest.build, code, &target)?,
+            dependencies: requirements::read(&manifest.build, code, &source.dir, &target)?,
             index,
             imports: scan::imports(code),
             interpreter,

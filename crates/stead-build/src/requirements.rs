@@ -12,7 +12,7 @@ use stead_model::manifest::Build;
 use toml::Table;
 
 use crate::Error;
-pub(crate) use marker::Target;
+pub(crate) use marker::{Target, compare};
 
 /// The dependencies of an app.
 #[derive(Debug, Default)]
@@ -27,6 +27,23 @@ pub(crate) struct Dependencies {
     pub(crate) project: Option<PathBuf>,
     /// What was changed or left out, each a sentence.
     pub(crate) notes: Vec<String>,
+}
+
+impl Dependencies {
+    /// They are listed beside the project (requirements.txt, environment.yml), so that nobody may
+    /// ever have installed the project itself.
+    pub(crate) fn by_hand(&self) -> bool {
+        matches!(kind_of(self), Kind::Text | Kind::Conda)
+    }
+
+    /// Whether any of the files names this package, which is written without `-`, `_` and `.`.
+    pub(crate) fn mentions(&self, package: &str) -> bool {
+        self.keyed.iter().any(|(_, content)| {
+            let text = String::from_utf8_lossy(content).to_ascii_lowercase();
+            text.split(|next: char| !(next.is_alphanumeric() || "-_.".contains(next)))
+                .any(|word| word == package)
+        })
+    }
 }
 
 /// How uv is told what to install.
@@ -92,8 +109,9 @@ enum Kind {
     Conda,
 }
 
-/// The file that says what the app in `code` depends on, relative to it.
-pub(crate) fn file(build: &Build, code: &Path) -> Result<Option<String>, Error> {
+/// The file that says what the app in `code` depends on, relative to it. Where there is none, one
+/// in the directories above it, up to the top of the source, counts.
+pub(crate) fn file(build: &Build, code: &Path, top: &Path) -> Result<Option<String>, Error> {
     if let Some(name) = &build.requirements {
         return match code.join(name).is_file() {
             true => Ok(Some(name.clone())),
@@ -103,11 +121,21 @@ pub(crate) fn file(build: &Build, code: &Path) -> Result<Option<String>, Error> 
             )),
         };
     }
-    let found = USUAL.iter().find(|(name, kind)| {
-        let path = code.join(name);
-        path.is_file() && (*kind != Kind::Pyproject || says_something(&path))
-    });
-    Ok(found.map(|(name, _)| (*name).to_owned()))
+    let mut up = String::new();
+    for directory in code.ancestors() {
+        let found = USUAL.iter().find(|(name, kind)| {
+            let path = directory.join(name);
+            path.is_file() && (*kind != Kind::Pyproject || says_something(&path))
+        });
+        if let Some((name, _)) = found {
+            return Ok(Some(format!("{up}{name}")));
+        }
+        if directory == top || !directory.starts_with(top) {
+            break;
+        }
+        up.push_str("../");
+    }
+    Ok(None)
 }
 
 /// A pyproject.toml that only configures tools says nothing about dependencies.
@@ -124,8 +152,13 @@ fn tool<'a>(table: &'a Table, name: &str) -> Option<&'a Table> {
 }
 
 /// Read what the app in `code` depends on, for the Python `target`.
-pub(crate) fn read(build: &Build, code: &Path, target: &Target) -> Result<Dependencies, Error> {
-    let Some(name) = file(build, code)? else {
+pub(crate) fn read(
+    build: &Build,
+    code: &Path,
+    top: &Path,
+    target: &Target,
+) -> Result<Dependencies, Error> {
+    let Some(name) = file(build, code, top)? else {
         return Ok(Dependencies::default());
     };
     let path = code.join(&name);
@@ -199,8 +232,8 @@ pub(crate) fn read(build: &Build, code: &Path, target: &Target) -> Result<Depend
         .push((path.display().to_string(), bytes(&path)?));
     found.project = project(&base, kind_of(&found));
     // A lock says nothing of the project that it belongs to.
-    for (name, content) in text::project_files(&base) {
-        found.keyed.push((name, content));
+    if found.project.is_some() || !found.by_hand() {
+        found.keyed.extend(text::project_files(&base));
     }
     Ok(found)
 }

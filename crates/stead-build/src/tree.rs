@@ -25,11 +25,20 @@ const PASSED_OVER: [&str; 9] = [
 /// A name for what is in the tree: what git tracks or would track, else all but the usual directories
 /// that are written into.
 pub(crate) fn fingerprint(machine: &Machine, root: &Path) -> String {
-    let mut files = tracked(machine, root).unwrap_or_else(|| {
-        let mut files = Vec::new();
-        walk(root, "", &mut files);
-        files
-    });
+    match tracked(machine, root) {
+        Some(files) => named(root, files),
+        None => content(root),
+    }
+}
+
+/// A name for every file in the tree, but for those in directories that are written into.
+pub(crate) fn content(root: &Path) -> String {
+    let mut files = Vec::new();
+    walk(root, "", &mut files);
+    named(root, files)
+}
+
+fn named(root: &Path, mut files: Vec<String>) -> String {
     files.sort();
     let mut key = Key::new("tree 1");
     for name in files {

@@ -118,7 +118,7 @@ pub(crate) fn program(
         // A Procfile line that runs Node.
         let mut other = Draft::default();
         if package.start.is_some() && node::node(project.tree, base, &mut other) {
-            draft.origin("build.commands", package.path.clone());
+            draft.origin("build.commands", package.path);
             draft.manifest.build.commands = other.manifest.build.commands;
         }
     }

@@ -78,12 +78,12 @@ pub(crate) fn settings(
             "{file} has `DEBUG = True`: visitors would see tracebacks with settings."
         ));
     }
-    if let Some((Value::List(hosts), _)) = value("ALLOWED_HOSTS") {
-        if hosts.is_empty() {
-            draft.note(format!(
+    if let Some((Value::List(hosts), _)) = value("ALLOWED_HOSTS")
+        && hosts.is_empty()
+    {
+        draft.note(format!(
                 "{file} has an empty ALLOWED_HOSTS: Django answers 400 to every visitor unless DEBUG is on."
             ));
-        }
     }
     static_files(
         project,
@@ -95,10 +95,10 @@ pub(crate) fn settings(
         &paths,
         draft,
     );
-    if let Some((root, from)) = value("MEDIA_ROOT") {
-        if let Some(folder) = paths.path(&from, &root).filter(|folder| !folder.is_empty()) {
-            super::state::propose(&folder, &format!("{from}: MEDIA_ROOT"), draft);
-        }
+    if let Some((root, from)) = value("MEDIA_ROOT")
+        && let Some(folder) = paths.path(&from, &root).filter(|folder| !folder.is_empty())
+    {
+        super::state::propose(&folder, &format!("{from}: MEDIA_ROOT"), draft);
     }
 }
 

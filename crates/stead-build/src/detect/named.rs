@@ -53,17 +53,17 @@ pub(crate) fn collect(project: &Project<'_>) -> Vec<Named> {
             run_calls(project, path, &mut named);
         }
     }
-    if let Some(conf) = super::shipped::gunicorn_conf(project, "", None) {
-        if conf.line.target.is_some() {
-            named.insert(
-                0,
-                Named {
-                    dir: parent(&conf.path).to_owned(),
-                    from: format!("{}: wsgi_app", conf.path),
-                    line: conf.line,
-                },
-            );
-        }
+    if let Some(conf) = super::shipped::gunicorn_conf(project, "", None)
+        && conf.line.target.is_some()
+    {
+        named.insert(
+            0,
+            Named {
+                dir: parent(&conf.path).to_owned(),
+                from: format!("{}: wsgi_app", conf.path),
+                line: conf.line,
+            },
+        );
     }
     flask_app(project, &mut named);
     // A script that is only run says least.
@@ -118,10 +118,11 @@ fn docker_line(line: &str) -> Option<String> {
 fn unlist(text: &str) -> String {
     let text = text.trim();
     if let Ok(words) = serde_json::from_str::<Vec<String>>(text) {
-        if let [shell, flag, line] = words.as_slice() {
-            if shell.ends_with("sh") && flag.starts_with('-') {
-                return line.clone();
-            }
+        if let [shell, flag, line] = words.as_slice()
+            && shell.ends_with("sh")
+            && flag.starts_with('-')
+        {
+            return line.clone();
         }
         return words.join(" ");
     }

@@ -163,10 +163,10 @@ impl<'a> Project<'a> {
                         *count += usize::from(self.resolves_from(root, import));
                     }
                 }
-                if let Some(found) = self.find(&file, import) {
-                    if !seen.contains(&found) {
-                        seen.push(found);
-                    }
+                if let Some(found) = self.find(&file, import)
+                    && !seen.contains(&found)
+                {
+                    seen.push(found);
                 }
             }
         }
@@ -194,11 +194,8 @@ impl<'a> Project<'a> {
         let roots = self.import_roots(base, path);
         let votes = self.votes(&roots, path);
         let nameable = |root: &str| {
-            within(root, path).is_some_and(|rest| {
-                rest.trim_end_matches(".py")
-                    .split('/')
-                    .all(|part| is_identifier(part))
-            })
+            within(root, path)
+                .is_some_and(|rest| rest.trim_end_matches(".py").split('/').all(is_identifier))
         };
         let source = |root: &str| file_name(root) == "src" && root != base;
         let mut best: Option<(usize, bool, usize, &str)> = None;

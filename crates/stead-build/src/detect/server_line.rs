@@ -88,11 +88,11 @@ pub(crate) fn read(line: &str) -> Option<ServerLine> {
     let words = words(line);
     let mut chdir = None;
     for command in words.split(|word| matches!(word.as_str(), ";" | "&&" | "&" | "|" | "||")) {
-        if let [cd, dir] = command {
-            if cd == "cd" {
-                chdir = Some(dir.clone());
-                continue;
-            }
+        if let [cd, dir] = command
+            && cd == "cd"
+        {
+            chdir = Some(dir.clone());
+            continue;
         }
         if let Some(mut found) = one(command) {
             found.chdir = found.chdir.or(chdir);
@@ -153,6 +153,11 @@ fn one(command: &[String]) -> Option<ServerLine> {
             })
         });
     match at {
+        // `flask db upgrade` starts no server.
+        Some(at) if matches!(program(&command[at]), "flask" | "fastapi") => command[at..]
+            .iter()
+            .any(|word| word == "run" || word == "dev")
+            .then(|| options(program(&command[at]), &command[at + 1..])),
         Some(at) => Some(options(program(&command[at]), &command[at + 1..])),
         None => script(command),
     }
@@ -338,3 +343,6 @@ impl ServerLine {
         Some(format!("{module}:{attribute}{call}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

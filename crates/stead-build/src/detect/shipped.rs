@@ -41,12 +41,12 @@ pub(crate) fn procfile(project: &Project<'_>, base: &str, draft: &mut Draft) -> 
         let line = server_line::read(&web.command);
         // A process that is given no port is reached by nobody.
         let port = web.command.contains("PORT") || web.command.contains(".sh");
-        if let Some(line) = line.filter(|_| !port) {
-            if !matches!(line.server.as_str(), "gunicorn") {
-                draft.note(format!(
+        if let Some(line) = line.filter(|_| !port)
+            && !matches!(line.server.as_str(), "gunicorn")
+        {
+            draft.note(format!(
                     "The `web` line of {path} does not mention $PORT: it must listen there to be reached."
                 ));
-            }
         }
     }
     web.is_some()
@@ -200,7 +200,7 @@ pub(crate) fn gunicorn_conf(
         .find(|path| project.tree.has(path))?;
     let module = project.module(&path);
     let mut conf = GunicornConf {
-        path: path.clone(),
+        path,
         ..GunicornConf::default()
     };
     let mut known = false;

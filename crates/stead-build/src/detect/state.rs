@@ -60,10 +60,11 @@ pub(crate) fn directories(project: &Project<'_>, base: &str, draft: &mut Draft) 
             let folder_like = ["FOLDER", "DIR", "DEST", "ROOT", "PATH"]
                 .iter()
                 .any(|part| upper.contains(part));
-            if upload && folder_like {
-                if let Some(folder) = paths.path(file, value) {
-                    folders.entry(folder).or_insert_with(|| at(*line));
-                }
+            if upload
+                && folder_like
+                && let Some(folder) = paths.path(file, value)
+            {
+                folders.entry(folder).or_insert_with(|| at(*line));
             }
             if let Some(path) = sqlite(&paths, file, value) {
                 files.entry(path).or_insert_with(|| at(*line));

@@ -263,3 +263,6 @@ fn entry(module: Option<String>, file: Option<String>, callable: Option<String>)
     (good(&module) && good(attribute.trim_end_matches("()")))
         .then(|| format!("{module}:{attribute}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,13 +37,14 @@ pub(crate) fn python(project: &Project<'_>, base: &str, draft: &mut Draft) {
         }
     }
     let pinned = tree.hidden(&join(base, ".python-version"));
-    if let Some(text) = pinned.as_deref().and_then(|text| text.lines().next()) {
-        if matches!(choose(text), Wanted::Open) && !text.trim().is_empty() {
-            draft.note(format!(
-                ".python-version says `{}`, which names no Python version.",
-                text.trim().chars().take(40).collect::<String>()
-            ));
-        }
+    if let Some(text) = pinned.as_deref().and_then(|text| text.lines().next())
+        && matches!(choose(text), Wanted::Open)
+        && !text.trim().is_empty()
+    {
+        draft.note(format!(
+            ".python-version says `{}`, which names no Python version.",
+            text.trim().chars().take(40).collect::<String>()
+        ));
     }
 }
 

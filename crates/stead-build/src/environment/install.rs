@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::{Environment, Recipe, disk};
+use super::{Environment, Recipe, disk, repair};
 use crate::child::{self, Outcome};
 use crate::failure::{self, Remedy};
 use crate::machine::Machine;
@@ -38,6 +38,7 @@ pub(super) fn install(
         work.note(note);
     }
     work.dependencies()?;
+    work.repair()?;
     work.project()?;
     work.additions()
 }
@@ -155,8 +156,50 @@ impl Work<'_> {
                     .done("not installed: its build finds no package in it; the app runs from its directory");
                 Ok(())
             }
+            // Beside a requirements.txt nobody may ever have installed it.
+            Err(error) if self.recipe.dependencies.by_hand() => {
+                let why = error.causes.first().cloned().unwrap_or_default();
+                self.progress.done(&format!(
+                    "not installed ({why}); the app runs from its directory"
+                ));
+                Ok(())
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// Hold back what is newer than the app's pins can work with.
+    fn repair(&self) -> Result<(), Error> {
+        let installed = distributions(&self.environment.root);
+        let needed = repair::needed(&installed, self.recipe.dependencies);
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let bounds: Vec<&str> = needed.iter().map(|(bound, _)| bound.as_str()).collect();
+        let reasons: Vec<&str> = needed.iter().map(|(_, why)| why.as_str()).collect();
+        self.progress
+            .step(&format!("holding back {}", bounds.join(", ")));
+        // Everything that the app names stays what it is.
+        let pins = self.environment.root.join("stead-named.txt");
+        let text: String = installed
+            .iter()
+            .filter(|(name, version)| {
+                self.recipe.dependencies.mentions(name) && !version.contains('+')
+            })
+            .map(|(name, version)| format!("{name}=={version}\n"))
+            .collect();
+        self.write(&pins, &text)?;
+        let result = self.pip_install("cannot hold packages back", |command| {
+            command.arg("--constraints").arg(&pins).args(&bounds);
+        });
+        // It may be that no such set exists; then the app has what it asked for.
+        match result {
+            Ok(()) => self.progress.done(&reasons.join("; ")),
+            Err(_) => self
+                .progress
+                .done("not possible; set `exclude-newer` under [build] to the date of the app"),
+        }
+        Ok(())
     }
 
     /// What the app's own dependencies did not bring. Nothing that they did bring is changed.

@@ -33,6 +33,14 @@ pub(super) fn gunicorn(
     {
         arguments.extend(["--threads".into(), threads.to_string()]);
     }
+    if !place.planned
+        && environment(name, place)?
+            .0
+            .source_mentions("gunicorn/config.py", "--no-control-socket")
+    {
+        // Newer ones open a control socket at one path for all of a user's gunicorns.
+        arguments.push("--no-control-socket".into());
+    }
     if !configured {
         // gunicorn kills a worker whose request takes longer; the edge answers 504 first.
         let seconds = process.timeout.as_secs().saturating_add(5);

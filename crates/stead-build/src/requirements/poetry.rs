@@ -288,6 +288,7 @@ impl<'a> Lock<'a> {
             .filter_map(|at| self.source(*at))
             .filter(|source| source.get("type").and_then(Value::as_str) == Some("legacy"))
             .filter_map(|source| source.get("url")?.as_str().map(str::to_owned))
+            .filter(|url| !url.starts_with("https://pypi.org/"))
             .collect()
     }
 

@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         if let Some(target) = option(bare, &["-e", "--editable"]) {
-            let line = match self.local(target, directory) {
+            let line = match self.local(target, directory, true) {
                 Some(path) => format!("-e {path}"),
                 None => bare.to_owned(),
             };
@@ -192,14 +192,17 @@ impl<'a> Reader<'a> {
                 .next()
                 .is_some_and(|word| word.ends_with(".whl") || word.ends_with(".tar.gz"))
                 && !bare.contains("://");
-        match is_path.then(|| self.local(bare, directory)).flatten() {
+        match is_path
+            .then(|| self.local(bare, directory, false))
+            .flatten()
+        {
             Some(path) => self.push(&path),
             None => self.push(bare),
         }
     }
 
     /// The absolute form of a local path (with its extras and marker), whose content goes into the key.
-    fn local(&mut self, target: &str, directory: &Path) -> Option<String> {
+    fn local(&mut self, target: &str, directory: &Path, editable: bool) -> Option<String> {
         if target.contains("://") {
             return None;
         }
@@ -211,6 +214,11 @@ impl<'a> Reader<'a> {
             .find(|path| path.exists())?;
         let path = path.canonicalize().ok()?;
         self.keyed.extend(project_files(&path));
+        if path.is_dir() && !editable {
+            // It is copied into the environment.
+            let content = crate::tree::content(&path).into_bytes();
+            self.keyed.push((path.display().to_string(), content));
+        }
         Some(format!("{}{rest}", path.display()))
     }
 
@@ -220,8 +228,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What decides how a local package is installed: the file itself, or a project's metadata and,
-/// as it may be copied, the size and time of each of its files.
+/// What decides how a local package is installed: the file itself, or a project's metadata.
 pub(crate) fn project_files(path: &Path) -> Vec<(String, Vec<u8>)> {
     if path.is_file() {
         return std::fs::read(path)
