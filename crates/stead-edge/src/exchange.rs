@@ -17,7 +17,7 @@ use crate::deadline::Deadline;
 use crate::forward::BodyFraming;
 use crate::frames;
 use crate::response::Response;
-use crate::upstream::Stream;
+use crate::upstream::{Stream, Unread};
 use crate::visitor::{Output, Visitor};
 
 mod from_frames;
@@ -85,7 +85,7 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) stream: &'a Stream,
     pub(crate) deadline: &'a mut Deadline,
     pub(crate) response: &'a mut Response<'s>,
-    /// Bytes for the instance, the request's head first.
+    /// Bytes for the instance: the request's head, unless it went into a mailbox, and some of the body.
     pub(crate) request: &'a mut Vec<u8>,
     /// What of the body is still with the visitor.
     pub(crate) body: &'a mut Body,
@@ -93,8 +93,8 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) decoder: Decoder,
     /// Without a sign of life from the instance or the visitor.
     pub(crate) timeout: Duration,
-    /// Bytes read from the instance.
-    pub(crate) received: Buffer,
+    /// Read from the instance and not yet decoded.
+    pub(crate) received: Unread,
     pub(crate) state: State,
 }
 
@@ -111,16 +111,16 @@ pub(crate) struct State {
     deaf: bool,
     /// The response is complete.
     complete: bool,
-    /// Passed by the instance, not yet used.
-    descriptors: Vec<OwnedFd>,
+    /// What was read before this exchange began has been looked at.
+    looked: bool,
 }
 
 impl Exchange<'_, '_> {
     /// Carry it out.
     ///
     /// What was read from the instance and not used comes back too: after an upgrade it is the
-    /// head of the 101 and what follows it.
-    pub(crate) async fn run(mut self) -> Result<(End, Buffer), Failure> {
+    /// head of the 101 and what follows it; else the beginning of the response to the next request.
+    pub(crate) async fn run(mut self) -> Result<(End, Unread), Failure> {
         self.state.body_ended = self.body.is_done();
         self.deadline.set(self.timeout);
         let end = std::future::poll_fn(|context| self.poll(context)).await?;
@@ -245,22 +245,30 @@ impl Exchange<'_, '_> {
                 Decoder::Frames(decoder) => decoder.room(),
                 Decoder::Http(decoder) => decoder.room(),
             };
-            let Some(room) = self.received.room(limit) else {
+            if !std::mem::replace(&mut self.state.looked, true) && !self.received.is_empty() {
+                *progress = true;
+                if self.decode(false)? {
+                    return Ok(Some(End::Upgraded));
+                }
+                continue;
+            }
+            let Some(room) = self.received.bytes.room(limit) else {
                 return Err(Failure::Broken("its answer's head is too long".into()));
             };
-            let length = match self
-                .stream
-                .poll_receive(context, room, &mut self.state.descriptors)
-            {
-                Poll::Pending => {
-                    self.received.rest();
-                    return Ok(None);
-                }
-                Poll::Ready(Ok(length)) => length,
-                Poll::Ready(Err(error)) => return Err(self.closed(Some(&error))),
-            };
+            let length =
+                match self
+                    .stream
+                    .poll_receive(context, room, &mut self.received.descriptors)
+                {
+                    Poll::Pending => {
+                        self.received.bytes.rest();
+                        return Ok(None);
+                    }
+                    Poll::Ready(Ok(length)) => length,
+                    Poll::Ready(Err(error)) => return Err(self.closed(Some(&error))),
+                };
             *progress = true;
-            self.received.filled(length);
+            self.received.bytes.filled(length);
             let upgraded = self.decode(length == 0)?;
             if upgraded {
                 return Ok(Some(End::Upgraded));
@@ -292,11 +300,10 @@ impl Exchange<'_, '_> {
         }
         self.send(context, progress)?;
         if self.request.is_empty() || self.state.deaf {
-            let whole =
-                self.received.is_empty() && !self.state.deaf && self.state.descriptors.is_empty();
+            let whole = !self.state.deaf;
             let persistent = match &self.decoder {
                 Decoder::Frames(_) => true,
-                Decoder::Http(decoder) => decoder.keeps_alive(),
+                Decoder::Http(decoder) => decoder.keeps_alive() && self.received.is_empty(),
             };
             return Ok(Some(End::Complete {
                 reusable: whole && persistent,
@@ -309,13 +316,13 @@ impl Exchange<'_, '_> {
         let output = &mut self.visitor.output;
         match &mut self.decoder {
             Decoder::Frames(decoder) => {
-                let descriptors = &mut self.state.descriptors;
-                self.state.complete =
-                    decoder.decode(&mut self.received, descriptors, self.response, output)?;
+                let Unread { bytes, descriptors } = &mut self.received;
+                self.state.complete = decoder.decode(bytes, descriptors, self.response, output)?;
                 Ok(false)
             }
             Decoder::Http(decoder) => {
-                let step = decoder.decode(&mut self.received, ended, self.response, output)?;
+                let step =
+                    decoder.decode(&mut self.received.bytes, ended, self.response, output)?;
                 self.state.complete = step == from_http::Step::Complete;
                 Ok(step == from_http::Step::Upgraded)
             }
@@ -323,7 +330,8 @@ impl Exchange<'_, '_> {
     }
 
     fn closed(&self, error: Option<&io::Error>) -> Failure {
-        if !self.response.has_begun() && self.received.is_empty() && error.is_none() {
+        let reset = error.is_none_or(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        if !self.response.has_begun() && self.received.is_empty() && reset {
             return Failure::Closed;
         }
         match error {
@@ -331,6 +339,16 @@ impl Exchange<'_, '_> {
             None => {
                 Failure::Broken("it closed the connection before its answer was complete".into())
             }
+        }
+    }
+}
+
+impl State {
+    /// For an exchange of which the instance has something already, or nothing.
+    pub(crate) fn new(begun: bool) -> Self {
+        Self {
+            begun,
+            ..Self::default()
         }
     }
 }

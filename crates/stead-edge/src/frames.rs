@@ -17,6 +17,7 @@ pub(crate) mod request {
     pub(crate) const BODY: u8 = 3;
     pub(crate) const END: u8 = 4;
     pub(crate) const ABORT: u8 = 5;
+    pub(crate) const ON_CONNECTION: u8 = 6;
 }
 
 /// Kinds of frames that the worker sends.

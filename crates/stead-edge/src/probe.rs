@@ -28,14 +28,20 @@ pub(crate) async fn run(probe: &Probe) -> Result<u16, String> {
 
 async fn ask(probe: &Probe) -> Result<u16, String> {
     let request = encode(probe)?;
-    let stream = Stream::connect(&probe.address)
+    let stream = Stream::connect(&probe.address, probe.protocol)
         .await
         .map_err(|error| format!("cannot connect: {error}"))?;
-    let mut sent = 0;
-    while sent < request.len() {
-        let step =
-            std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
-        sent += step.map_err(|error| format!("cannot send: {error}"))?;
+    if let Some(mailbox) = stream.mailbox() {
+        mailbox
+            .put(&request)
+            .map_err(|error| format!("cannot send: {error}"))?;
+    } else {
+        let mut sent = 0;
+        while sent < request.len() {
+            let step =
+                std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
+            sent += step.map_err(|error| format!("cannot send: {error}"))?;
+        }
     }
     let mut decoder = match probe.protocol {
         Protocol::Frames => Decoder::frames(),

@@ -4,8 +4,11 @@
 //! free thread. Requests that find none wait here, in order, never behind a slow request inside
 //! an instance. The state of an upstream outlives routing tables, so that a request that waits
 //! when a table is replaced is served by the new instances.
+//!
+//! While requests wait, the next one is put into the mailbox of a busy thread, so that the thread need
+//! not sleep between two short requests. It is taken back as soon as the request before it
+//! turns out not to be short; see [`stream::Mailbox`].
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,16 +18,21 @@ use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use crate::buffer::Scratch;
+use state::{Ended, Picked, State, Ticket, Waiter};
+
+mod state;
 mod stream;
 
-pub(crate) use stream::Stream;
+pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
 
-/// How long the youngest request of an instance runs before another thread of it is used.
+/// How long the youngest request of an instance runs before another thread of it is used, and how long
+/// the request before one in a mailbox may run.
 ///
 /// Short requests keep one thread of each instance busy and queue here, because two threads that
 /// want Python's lock cost more than one. A request that runs longer than this mostly waits
 /// for something else than Python's lock, so the next one need not wait for it.
-const PATIENCE: Duration = Duration::from_micros(1000);
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How long an instance that could not be reached gets no request.
 const COOL_DOWN: Duration = Duration::from_millis(500);
@@ -39,17 +47,6 @@ pub(crate) struct Upstream {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
-struct State {
-    settings: Settings,
-    slots: Vec<Slot>,
-    /// Instances that left the table and still have requests.
-    leaving: Vec<Slot>,
-    waiting: VecDeque<oneshot::Sender<Picked>>,
-    /// A task looks at the queue every now and then.
-    watched: bool,
-}
-
 /// What a table says of an upstream, without its instances.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -62,41 +59,21 @@ pub(crate) struct Settings {
     queue_timeout: Duration,
 }
 
-/// One instance.
-#[derive(Debug)]
-struct Slot {
-    id: InstanceId,
-    address: Arc<Address>,
-    capacity: u32,
-    /// Connections without a request. The last one used is used first: its thread is warm.
-    idle: Vec<Stream>,
-    /// Requests in flight, upgraded connections included.
-    busy: u32,
-    /// When the youngest request in flight began.
-    youngest: Instant,
-    /// Not before then, after a failed connection.
-    not_before: Option<Instant>,
-}
-
-/// An instance and, if there was an idle one, a connection to it.
-#[derive(Debug)]
-struct Picked {
-    id: InstanceId,
-    address: Arc<Address>,
-    settings: Settings,
-    stream: Option<Stream>,
-}
-
 /// The right to send one request to an instance. Given back when dropped; its connection is kept
 /// only by [`Lease::finish`].
 #[derive(Debug)]
 pub(crate) struct Lease {
     upstream: Arc<Upstream>,
     id: InstanceId,
+    ticket: Ticket,
     pub(crate) address: Arc<Address>,
     pub(crate) settings: Settings,
     /// An idle connection; `None`: open one.
     pub(crate) stream: Option<Stream>,
+    /// The request as it was given to [`Upstream::acquire`].
+    pub(crate) frame: Scratch,
+    /// The frame has gone to the instance already.
+    pub(crate) sent: bool,
     finished: bool,
 }
 
@@ -107,21 +84,15 @@ pub(crate) enum Unavailable {
     QueueFull,
     /// It waited as long as a request may.
     TimedOut,
+    /// It was with an instance that died; whether it was begun, nobody knows.
+    Lost,
 }
 
 impl Upstream {
     /// An upstream as a table describes it.
     pub(crate) fn new(spec: &routing::Upstream, events: UnboundedSender<EdgeEvent>) -> Arc<Self> {
-        let upstream = Arc::new(Self {
-            events,
-            state: Mutex::new(State {
-                settings: Settings::from(spec),
-                slots: Vec::new(),
-                leaving: Vec::new(),
-                waiting: VecDeque::new(),
-                watched: false,
-            }),
-        });
+        let state = Mutex::new(State::new(Settings::from(spec)));
+        let upstream = Arc::new(Self { events, state });
         upstream.update(spec);
         upstream
     }
@@ -131,106 +102,83 @@ impl Upstream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What its instances speak at the moment.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.lock().settings.protocol
+    }
+
     /// Take over what a new table says. Instances that it names keep their connections and counts.
-    pub(crate) fn update(&self, spec: &routing::Upstream) {
+    pub(crate) fn update(self: &Arc<Self>, spec: &routing::Upstream) {
         let mut state = self.lock();
         state.settings = Settings::from(spec);
-        let mut before = std::mem::take(&mut state.slots);
-        for instance in &spec.instances {
-            let known = before
-                .iter()
-                .position(|slot| slot.id == instance.id)
-                .map(|at| before.swap_remove(at));
-            let known = known.or_else(|| {
-                let at = state
-                    .leaving
-                    .iter()
-                    .position(|slot| slot.id == instance.id)?;
-                Some(state.leaving.swap_remove(at))
-            });
-            state.slots.push(match known {
-                Some(slot) => Slot {
-                    capacity: instance.capacity,
-                    ..slot
-                },
-                None => Slot {
-                    id: instance.id,
-                    address: Arc::new(instance.address.clone()),
-                    capacity: instance.capacity,
-                    idle: Vec::new(),
-                    busy: 0,
-                    youngest: Instant::now(),
-                    not_before: None,
-                },
-            });
-        }
-        for mut slot in before {
-            slot.idle.clear();
-            if slot.busy == 0 {
-                self.send(EdgeEvent::Drained { instance: slot.id });
-            } else {
-                state.leaving.push(slot);
-            }
-        }
+        let drained = state.replace_instances(&spec.instances);
         state.dispatch(Instant::now());
+        self.look_after(&mut state);
+        drop(state);
+        self.tell_drained(drained);
     }
 
     /// No table names this upstream any more.
     pub(crate) fn retire(&self) {
         let mut state = self.lock();
-        let slots = std::mem::take(&mut state.slots);
-        for mut slot in slots {
-            slot.idle.clear();
-            if slot.busy == 0 {
-                self.send(EdgeEvent::Drained { instance: slot.id });
-            } else {
-                state.leaving.push(slot);
-            }
-        }
+        let drained = state.replace_instances(&[]);
         state.waiting.clear();
+        drop(state);
+        self.tell_drained(drained);
     }
 
-    /// An instance for one more request, at once or when one is free.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Lease, Unavailable> {
+    /// An instance for one more request, at once or when one is free. `frame` is the request for a
+    /// worker's mailbox; empty if it is not to be sent before its turn.
+    pub(crate) async fn acquire(self: &Arc<Self>, frame: Scratch) -> Result<Lease, Unavailable> {
         let (receiver, timeout) = {
             let mut state = self.lock();
+            let now = Instant::now();
             if state.waiting.is_empty()
-                && let Some(picked) = state.pick(Instant::now())
+                && let Some(picked) = state.pick(now)
             {
-                return Ok(self.lease(picked));
+                return Ok(self.lease(Picked { frame, ..picked }));
             }
             if state.waiting.len() >= state.settings.queue_limit {
                 // Those whose visitor left do not count.
-                state.waiting.retain(|waiter| !waiter.is_closed());
+                state.waiting.retain(|waiter| !waiter.sender.is_closed());
                 if state.waiting.len() >= state.settings.queue_limit {
                     return Err(Unavailable::QueueFull);
                 }
             }
             let (sender, receiver) = oneshot::channel();
-            state.waiting.push_back(sender);
-            if !state.watched {
-                state.watched = true;
-                tokio::spawn(Arc::clone(self).watch());
-            }
+            state.waiting.push_back(Waiter { sender, frame });
+            state.dispatch(now);
+            self.look_after(&mut state);
             (receiver, state.settings.queue_timeout)
         };
-        let mut waiter = Waiter {
+        let mut place = Place {
             upstream: self,
             receiver,
         };
-        match tokio::time::timeout(timeout, &mut waiter.receiver).await {
-            Ok(Ok(picked)) => Ok(self.lease(picked)),
+        match tokio::time::timeout(timeout, &mut place.receiver).await {
+            Ok(Ok(Ok(picked))) => Ok(self.lease(picked)),
+            Ok(Ok(Err(why))) => Err(why),
             Ok(Err(_)) | Err(_) => Err(Unavailable::TimedOut),
         }
     }
 
-    /// Look at the queue until it is empty: time alone can make an instance take another request.
+    /// Have somebody look at the queue and the mailboxes for as long as there is anything in them:
+    /// time alone can make an instance take another request.
+    fn look_after(self: &Arc<Self>, state: &mut State) {
+        if !state.watched && state.is_pending() {
+            state.watched = true;
+            tokio::spawn(Arc::clone(self).watch());
+        }
+    }
+
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PATIENCE).await;
             let mut state = self.lock();
-            state.dispatch(Instant::now());
-            if state.waiting.is_empty() {
+            let now = Instant::now();
+            state.take_back_late(now);
+            state.dispatch(now);
+            if !state.is_pending() {
                 state.watched = false;
                 return;
             }
@@ -240,132 +188,46 @@ impl Upstream {
     fn lease(self: &Arc<Self>, picked: Picked) -> Lease {
         let Picked {
             id,
+            ticket,
             address,
             settings,
             stream,
+            frame,
+            sent,
         } = picked;
+        let upstream = Arc::clone(self);
         Lease {
-            upstream: Arc::clone(self),
+            upstream,
             id,
+            ticket,
             address,
             settings,
             stream,
+            frame,
+            sent,
             finished: false,
         }
     }
 
-    /// A request of that instance ended; `stream` can take another one.
-    fn give_back(&self, id: InstanceId, stream: Option<Stream>) {
+    /// A request of an instance ended; `stream` can take another one.
+    fn give_back(&self, id: InstanceId, ticket: Ticket, stream: Option<Stream>) {
         let mut state = self.lock();
-        let protocol = state.settings.protocol;
-        if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
-            slot.busy -= 1;
-            let limit = if protocol == Protocol::Frames {
-                usize::MAX
-            } else {
-                IDLE_LIMIT
-            };
-            if let Some(stream) = stream
-                && slot.idle.len() < limit
-            {
-                slot.idle.push(stream);
-            }
-            if !state.waiting.is_empty() {
-                state.dispatch(Instant::now());
-            }
-        } else if let Some(at) = state.leaving.iter().position(|slot| slot.id == id) {
-            state.leaving[at].busy -= 1;
-            if state.leaving[at].busy == 0 {
-                state.leaving.swap_remove(at);
-                self.send(EdgeEvent::Drained { instance: id });
-            }
+        let ended = state.end(id, ticket, stream, Instant::now());
+        drop(state);
+        if ended == Ended::Drained {
+            self.tell_drained(vec![id]);
         }
     }
 
-    fn cool_down(&self, id: InstanceId) {
-        let mut state = self.lock();
-        if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
-            slot.not_before = Some(Instant::now() + COOL_DOWN);
+    fn tell_drained(&self, instances: Vec<InstanceId>) {
+        for instance in instances {
+            self.send(EdgeEvent::Drained { instance });
         }
     }
 
     fn send(&self, event: EdgeEvent) {
         // Nobody listens while Stead stops.
         let _ = self.events.send(event);
-    }
-
-    /// Instances that left the table and still have requests, and requests in flight altogether.
-    #[cfg(test)]
-    pub(crate) fn in_flight(&self) -> u32 {
-        let state = self.lock();
-        state
-            .slots
-            .iter()
-            .chain(&state.leaving)
-            .map(|slot| slot.busy)
-            .sum()
-    }
-}
-
-impl State {
-    /// Serve the queue as far as instances are free.
-    fn dispatch(&mut self, now: Instant) {
-        while !self.waiting.is_empty() {
-            let Some(mut picked) = self.pick(now) else {
-                return;
-            };
-            // Whoever gave up waiting is passed over.
-            loop {
-                let Some(waiter) = self.waiting.pop_front() else {
-                    return self.unpick(picked);
-                };
-                match waiter.send(picked) {
-                    Ok(()) => break,
-                    Err(back) => picked = back,
-                }
-            }
-        }
-    }
-
-    /// The instance for the next request. An instance without any comes first, in the table's order,
-    /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
-    fn pick(&mut self, now: Instant) -> Option<Picked> {
-        let patience = if self.settings.protocol == Protocol::Frames {
-            PATIENCE
-        } else {
-            Duration::ZERO
-        };
-        let slot = self
-            .slots
-            .iter_mut()
-            .filter(|slot| {
-                (slot.busy == 0
-                    || slot.busy < slot.capacity && now.duration_since(slot.youngest) >= patience)
-                    && slot.not_before.is_none_or(|time| time <= now)
-            })
-            .min_by_key(|slot| slot.busy)?;
-        slot.busy += 1;
-        slot.youngest = now;
-        slot.not_before = None;
-        let stream = loop {
-            match slot.idle.pop() {
-                Some(stream) if stream.is_closed() => {}
-                other => break other,
-            }
-        };
-        Some(Picked {
-            id: slot.id,
-            address: Arc::clone(&slot.address),
-            settings: self.settings.clone(),
-            stream,
-        })
-    }
-
-    fn unpick(&mut self, picked: Picked) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == picked.id) {
-            slot.busy -= 1;
-            slot.idle.extend(picked.stream);
-        }
     }
 }
 
@@ -383,16 +245,18 @@ impl From<&routing::Upstream> for Settings {
 }
 
 /// A place in the queue. An instance that was picked for a waiter who is just leaving goes back.
-struct Waiter<'a> {
+struct Place<'a> {
     upstream: &'a Arc<Upstream>,
-    receiver: oneshot::Receiver<Picked>,
+    receiver: oneshot::Receiver<Result<Picked, Unavailable>>,
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.receiver.close();
-        if let Ok(picked) = self.receiver.try_recv() {
-            self.upstream.give_back(picked.id, picked.stream);
+        if let Ok(Ok(picked)) = self.receiver.try_recv() {
+            // What was sent already will be answered; nobody may read that answer as another's.
+            let stream = picked.stream.filter(|_| !picked.sent);
+            self.upstream.give_back(picked.id, picked.ticket, stream);
         }
     }
 }
@@ -403,15 +267,24 @@ impl Lease {
         self.id
     }
 
+    /// A connection was opened for this request.
+    pub(crate) fn opened(&self, stream: &Stream) {
+        if let Some(mailbox) = stream.mailbox() {
+            self.upstream
+                .lock()
+                .opened(self.id, self.ticket, mailbox, Instant::now());
+        }
+    }
+
     /// The request has ended, and the connection can take another one.
     pub(crate) fn finish(mut self, stream: Stream) {
         self.finished = true;
-        self.upstream.give_back(self.id, Some(stream));
+        self.upstream.give_back(self.id, self.ticket, Some(stream));
     }
 
     /// The instance could not be reached or broke the protocol.
     pub(crate) fn failed(&self, why: String) {
-        self.upstream.cool_down(self.id);
+        self.upstream.lock().cool_down(self.id, Instant::now());
         self.upstream.send(EdgeEvent::InstanceFailed {
             instance: self.id,
             why,
@@ -430,7 +303,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.finished {
-            self.upstream.give_back(self.id, None);
+            self.upstream.give_back(self.id, self.ticket, None);
         }
     }
 }

@@ -18,7 +18,9 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKER = os.path.join(os.path.dirname(HERE), "stead_worker.py")
 
-REQUEST, REQUEST_STREAMED, BODY, END, ABORT = 1, 2, 3, 4, 5
+REQUEST, REQUEST_STREAMED, BODY, END, ABORT, ON_CONNECTION = range(1, 7)
+# Longest message of a mailbox, bytes.
+LONGEST_MESSAGE = 48 * 1024
 KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT"}
 # Nothing here takes that long: whoever waits longer has found a hang.
 PATIENCE = 20
@@ -107,16 +109,46 @@ class Connection(object):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(path)
+        self.mailbox, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.mailbox.settimeout(PATIENCE)
+        self.theirs = theirs
+        self.socket.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", theirs.fileno()))])
         self.received = b""
         self.descriptors = []
 
     def close(self):
         self.socket.close()
+        self.mailbox.close()
+        self.theirs.close()
         for descriptor in self.descriptors:
             os.close(descriptor)
 
     def send(self, data):
-        self.socket.sendall(data)
+        """Send frames: those of requests as messages of the mailbox, if they fit, the others over the
+        connection. What is no frame goes the way that its first byte says."""
+        while data:
+            header = int.from_bytes(data[:4], "little")
+            size = 4 + (header & 0xFFFFFF)
+            if header >> 24 not in (REQUEST, REQUEST_STREAMED):
+                self.socket.sendall(data)
+                return
+            if size > LONGEST_MESSAGE:
+                self.put(frame(ON_CONNECTION))
+                self.socket.sendall(data[:size])
+            else:
+                self.put(data[:size])
+            data = data[size:]
+
+    def put(self, message):
+        """Put a message into the mailbox, whatever it is."""
+        self.mailbox.send(message)
+
+    def take_back(self):
+        """Take back the message that the worker has not read; true if there was one."""
+        try:
+            return bool(self.theirs.recv(1, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
 
     def ask(self, target, method="GET", body=None, **more):
         """Send a request in one frame and wait for its response."""

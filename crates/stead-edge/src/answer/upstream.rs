@@ -10,13 +10,13 @@ use stead_model::release::Protocol;
 
 use super::{Next, Request};
 use crate::body::{Body, BodyError};
-use crate::buffer::{Buffer, Scratch};
+use crate::buffer::Scratch;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
 use crate::page::Reason;
 use crate::tunnel;
-use crate::upstream::{Lease, Stream, Unavailable, Upstream};
+use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Unread, Upstream};
 use crate::{frames, uwsgi};
 
 /// A body up to this size is read before an instance is asked for, so that no worker waits for a slow
@@ -29,6 +29,10 @@ const ATTEMPTS: usize = 3;
 
 /// A request as an instance is to get it.
 struct Encoded {
+    protocol: Protocol,
+    /// For a worker's mailbox: the request frame, or where it is to be found. Empty for others.
+    frame: Scratch,
+    /// For the connection.
     bytes: Scratch,
     coding: BodyCoding,
 }
@@ -47,58 +51,60 @@ impl Request<'_> {
                 return self.failed(failure);
             }
         }
-        let mut encoded: Option<(Protocol, Encoded)> = None;
+        let mut encoded = match self.encode(upstream.protocol(), &body, &taken.0) {
+            Ok(encoded) => encoded,
+            Err(status) => return self.error(status),
+        };
         for attempt in 1..=ATTEMPTS {
             let queued = Instant::now();
-            let Some(lease) = self.acquire(upstream).await else {
+            let Some(lease) = self
+                .acquire(upstream, std::mem::take(&mut encoded.frame))
+                .await
+            else {
                 return Next::Cut;
             };
             let mut lease = match lease {
                 Ok(lease) => lease,
-                Err(why) => {
-                    let reason = if why == Unavailable::QueueFull {
-                        Reason::Busy
-                    } else {
-                        Reason::Starting
-                    };
-                    return self.error_because(503, reason);
-                }
+                Err(Unavailable::Lost) => return self.error(502),
+                Err(Unavailable::QueueFull) => return self.error_because(503, Reason::Busy),
+                Err(Unavailable::TimedOut) => return self.error_because(503, Reason::Starting),
             };
+            encoded.frame = std::mem::take(&mut lease.frame);
             let began = Instant::now();
             self.times.queue += began - queued;
             self.times.instance = Some(lease.instance());
             self.times.release = lease.settings.release;
             self.times.upstream_name = Some(Arc::clone(&lease.settings.name));
+            if encoded.protocol != lease.settings.protocol {
+                encoded = match self.encode(lease.settings.protocol, &body, &taken.0) {
+                    Ok(encoded) => encoded,
+                    Err(status) => return self.error(status),
+                };
+            }
             let reused = lease.stream.is_some();
-            let stream = match connect(&mut lease).await {
+            let mut stream = match connect(&mut lease).await {
                 Ok(stream) => stream,
                 Err(why) => {
                     lease.failed(why);
-                    if attempt == ATTEMPTS {
-                        return self.error(502);
-                    }
                     continue;
                 }
             };
-            let protocol = lease.settings.protocol;
-            if encoded
-                .as_ref()
-                .is_none_or(|(for_protocol, _)| *for_protocol != protocol)
+            if !lease.sent
+                && let Some(mailbox) = stream.mailbox()
+                && mailbox.put(&encoded.frame.0).is_err()
             {
-                match self.encode(protocol, &body, &taken.0) {
-                    Ok(new) => encoded = Some((protocol, new)),
-                    Err(status) => return self.error(status),
-                }
+                // The worker takes no more; it has seen nothing of this.
+                continue;
             }
-            let Some((_, request)) = &mut encoded else {
-                return self.error(500);
-            };
             let whole_body = body.is_done();
-            let result = self.exchange(&lease, &stream, request, &mut body).await;
+            let result = self
+                .exchange(&lease, &mut stream, &mut encoded, &mut body)
+                .await;
             self.times.upstream += began.elapsed();
             match result {
-                Ok((End::Complete { reusable }, _)) => {
+                Ok((End::Complete { reusable }, unread)) => {
                     if reusable {
+                        stream.unread = unread;
                         lease.finish(stream);
                     }
                     return if self.response.keeps_alive() {
@@ -107,20 +113,23 @@ impl Request<'_> {
                         Next::Close
                     };
                 }
-                Ok((End::Upgraded, received)) => {
-                    tunnel::run(self.visitor, &stream, received).await;
+                Ok((End::Upgraded, unread)) => {
+                    tunnel::run(self.visitor, &stream, unread.bytes).await;
                     return Next::Cut;
                 }
-                Err(Failure::Unsent(_)) if attempt < ATTEMPTS => {}
+                Err(Failure::Unsent(_)) => {}
                 // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
                 Err(Failure::Closed)
                     if reused
-                        && protocol == Protocol::Http
+                        && encoded.protocol == Protocol::Http
                         && whole_body
                         && self.head.is_idempotent()
                         && attempt < ATTEMPTS =>
                 {
-                    encoded = None;
+                    encoded = match self.encode(Protocol::Http, &body, &taken.0) {
+                        Ok(encoded) => encoded,
+                        Err(status) => return self.error(status),
+                    };
                 }
                 Err(failure) => {
                     self.tell(&lease, &failure);
@@ -175,8 +184,12 @@ impl Request<'_> {
     }
 
     /// Wait for an instance; `None`: the visitor left meanwhile.
-    async fn acquire(&mut self, upstream: &Arc<Upstream>) -> Option<Result<Lease, Unavailable>> {
-        let mut acquire = std::pin::pin!(upstream.acquire());
+    async fn acquire(
+        &mut self,
+        upstream: &Arc<Upstream>,
+        frame: Scratch,
+    ) -> Option<Result<Lease, Unavailable>> {
+        let mut acquire = std::pin::pin!(upstream.acquire(frame));
         let visitor = &mut *self.visitor;
         std::future::poll_fn(|context| {
             if let Poll::Ready(lease) = Future::poll(acquire.as_mut(), context) {
@@ -206,19 +219,22 @@ impl Request<'_> {
             Protocol::Frames => {
                 let whole = (has_body && body.is_done()).then_some(taken);
                 let path = decode_path(self.head.path());
-                frames::encode_environ(
-                    &mut bytes.0,
-                    self.head,
-                    self.connection,
-                    &forwarded,
-                    &path,
-                    whole,
-                )
-                .map_err(|_| 431_u16)?;
+                let mut frame = Scratch::take();
+                let (head, connection) = (self.head, self.connection);
+                frames::encode_environ(&mut frame.0, head, connection, &forwarded, &path, whole)
+                    .map_err(|_| 431_u16)?;
+                if frame.0.len() > MESSAGE_LIMIT {
+                    bytes.0.append(&mut frame.0);
+                    frame
+                        .0
+                        .extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
+                }
                 if whole.is_none() {
                     frames::append_body(&mut bytes.0, taken);
                 }
                 return Ok(Encoded {
+                    protocol,
+                    frame,
                     bytes,
                     coding: BodyCoding::Frames,
                 });
@@ -259,16 +275,21 @@ impl Request<'_> {
         if has_body && body.is_done() {
             coding.append_end(&mut bytes.0);
         }
-        Ok(Encoded { bytes, coding })
+        Ok(Encoded {
+            protocol,
+            frame: Scratch::default(),
+            bytes,
+            coding,
+        })
     }
 
     async fn exchange(
         &mut self,
         lease: &Lease,
-        stream: &Stream,
-        request: &mut Encoded,
+        stream: &mut Stream,
+        encoded: &mut Encoded,
         body: &mut Body,
-    ) -> Result<(End, Buffer), Failure> {
+    ) -> Result<(End, Unread), Failure> {
         let decoder = match lease.settings.protocol {
             Protocol::Frames => Decoder::frames(),
             Protocol::Http => {
@@ -276,18 +297,19 @@ impl Request<'_> {
             }
             Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
         };
+        let received = std::mem::take(&mut stream.unread);
         let exchange = Exchange {
             visitor: self.visitor,
-            stream,
+            stream: &*stream,
             deadline: self.deadline,
             response: &mut self.response,
-            request: &mut request.bytes.0,
+            request: &mut encoded.bytes.0,
             body,
-            coding: request.coding,
+            coding: encoded.coding,
             decoder,
             timeout: lease.settings.timeout,
-            received: Buffer::default(),
-            state: crate::exchange::State::default(),
+            received,
+            state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
         };
         exchange.run().await
     }
@@ -329,8 +351,12 @@ async fn connect(lease: &mut Lease) -> Result<Stream, String> {
             .settle()
             .map_err(|error| format!("its connection cannot be used: {error}"));
     }
-    match tokio::time::timeout(CONNECT_TIMEOUT, Stream::connect(&lease.address)).await {
-        Ok(Ok(stream)) => Ok(stream),
+    let opening = Stream::connect(&lease.address, lease.settings.protocol);
+    match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        Ok(Ok(stream)) => {
+            lease.opened(&stream);
+            Ok(stream)
+        }
         Ok(Err(error)) => Err(format!("cannot connect: {error}")),
         Err(_) => Err("cannot connect: it does not answer".into()),
     }

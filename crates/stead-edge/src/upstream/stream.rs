@@ -1,18 +1,23 @@
 //! A connection to an instance: a unix socket or loopback TCP, readable together with the
-//! descriptors that a worker passes.
+//! descriptors that a worker passes; and the mailbox of a worker's thread.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recv, recvmsg, send,
-    shutdown,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
+    sendmsg, shutdown, socketpair,
 };
+use stead_model::release::Protocol;
 use stead_model::routing::Address;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::buffer::Buffer;
 
 /// A connection to an instance.
 ///
@@ -21,13 +26,78 @@ use tokio::net::{TcpStream, UnixStream};
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: AsyncFd<OwnedFd>,
+    /// Where requests for a thread of Stead's own worker go.
+    mailbox: Option<Arc<Mailbox>>,
+    /// What was read after the end of a response: the beginning of the next one.
+    pub(crate) unread: Unread,
     /// The runtime that polls it: a stream moves when another thread of the edge uses it.
     home: tokio::runtime::Id,
 }
 
+/// Bytes read from an instance and not used, with the descriptors that came along.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Buffer,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+impl Unread {
+    /// There is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.descriptors.is_empty()
+    }
+}
+
+/// Requests for one thread of a worker: messages, each a whole frame. Both ends are here, so
+/// that a request which the thread has not read yet can be taken back and given to another; the kernel
+/// decides who gets it.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+/// Longest message of a mailbox, bytes. Must fit into the worker's buffer.
+pub(crate) const MESSAGE_LIMIT: usize = 48 * 1024;
+
+impl Mailbox {
+    /// A new mailbox, of which the worker gets its end over `socket`.
+    fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let passed = [theirs.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+        sendmsg(
+            socket,
+            &[IoSlice::new(&[0])],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// Put a frame in. An error: the worker takes no more.
+    pub(crate) fn put(&self, frame: &[u8]) -> io::Result<()> {
+        send(&self.ours, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+
+    /// Take the frame back, unless the worker has read it.
+    pub(crate) fn take_back(&self) -> bool {
+        let mut byte = [0; 1];
+        matches!(recv(&self.theirs, &mut byte, RecvFlags::DONTWAIT), Ok((length, _)) if length > 0)
+    }
+}
+
 impl Stream {
     /// Connect, on the calling thread's runtime.
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
+    pub(crate) async fn connect(address: &Address, protocol: Protocol) -> io::Result<Self> {
         let socket: OwnedFd = match address {
             Address::Unix(path) => UnixStream::connect(path).await?.into_std()?.into(),
             Address::Tcp(address) => {
@@ -36,8 +106,14 @@ impl Stream {
                 stream.into_std()?.into()
             }
         };
+        let mailbox = match protocol {
+            Protocol::Frames => Some(Arc::new(Mailbox::new(socket.as_fd())?)),
+            Protocol::Http | Protocol::Uwsgi => None,
+        };
         Ok(Self {
             socket: register(socket)?,
+            mailbox,
+            unread: Unread::default(),
             home: tokio::runtime::Handle::current().id(),
         })
     }
@@ -48,10 +124,23 @@ impl Stream {
         if self.home == here {
             return Ok(self);
         }
+        let Self {
+            socket,
+            mailbox,
+            unread,
+            ..
+        } = self;
         Ok(Self {
-            socket: register(self.socket.into_inner())?,
+            socket: register(socket.into_inner())?,
+            mailbox,
+            unread,
             home: here,
         })
+    }
+
+    /// Where requests go, for a worker's thread.
+    pub(crate) fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+        self.mailbox.as_ref()
     }
 
     /// The other side has closed it, as far as this side was told. Costs a system call only when
