@@ -108,7 +108,7 @@ impl Runtime {
             self.observed.lost.insert(id, instance.release);
             return;
         }
-        if !self.is_serving(instance.release) {
+        if !self.serves(instance.release) {
             return;
         }
         let pause = self.count_failure(id);
