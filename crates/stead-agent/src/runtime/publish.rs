@@ -121,6 +121,17 @@ impl Runtime {
             format!("the edge refused a routing table: {why}"),
         );
         self.refusal = why;
+        // No visitor was ever sent to those that are in no other table.
+        for instance in &mut self.observed.instances {
+            let elsewhere = self.observed.confirmed.instances.contains(&instance.id)
+                || self
+                    .unanswered
+                    .values()
+                    .any(|t| t.instances.contains(&instance.id));
+            if table.instances.contains(&instance.id) && !elsewhere {
+                instance.listed = false;
+            }
+        }
         self.observed.refused = Some(table);
         if generation + 1 == self.next_table {
             self.observed.sent = self.observed.confirmed.clone();
