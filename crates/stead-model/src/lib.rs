@@ -8,6 +8,7 @@ mod config_error;
 pub mod manifest;
 pub mod messages;
 pub mod mirror;
+pub mod plan;
 pub mod procfile;
 pub mod release;
 pub mod routing;
