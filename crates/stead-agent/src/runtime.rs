@@ -62,8 +62,8 @@ struct Runtime {
     generations: BTreeMap<u64, Generation>,
     live: HashMap<InstanceId, Live>,
     next_release: u64,
-    /// Tables that were sent, by generation, from the confirmed one on.
-    tables: BTreeMap<u64, Table>,
+    /// Tables that the edge has neither confirmed nor refused, by generation.
+    unanswered: BTreeMap<u64, Table>,
     next_table: u64,
     /// When the last table was sent, while it is not confirmed.
     unconfirmed_since: Option<Duration>,
@@ -184,7 +184,7 @@ fn open(
         generations: BTreeMap::new(),
         live: HashMap::new(),
         next_release: 1,
-        tables: BTreeMap::new(),
+        unanswered: BTreeMap::new(),
         next_table: 1,
         unconfirmed_since: None,
         refusal: String::new(),
@@ -205,6 +205,7 @@ impl Runtime {
         // Every step changes what is observed, so this ends; the bound is for a planner that does not.
         for _ in 0..1000 {
             self.observed.now = self.epoch.elapsed();
+            self.observed.unanswered = u32::try_from(self.unanswered.len()).unwrap_or(u32::MAX);
             let steps = plan::plan(&self.desired, &self.observed);
             if steps.is_empty() {
                 break;

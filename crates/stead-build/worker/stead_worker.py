@@ -750,8 +750,18 @@ def drain(worker):
         os.read(worker.wake_reader, WAKE_SIZE)
 
 
+def yield_to_the_edge():
+    """Wake without preempting: the edge hands out all that it has before a worker takes the processor
+    from it, which saves both of them switches (sched(7), SCHED_BATCH). The share of time stays."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except (AttributeError, OSError):
+        pass
+
+
 def serve(app, threads, listener):
     """Serve until SIGTERM, then finish what was begun. Returns in the main thread."""
+    yield_to_the_edge()
     worker = Worker(app, threads)
     wake_on_signals(worker.wake_writer, (SIGTERM,))
     pthread_sigmask(SIG_UNBLOCK, (SIGTERM,))

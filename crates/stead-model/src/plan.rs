@@ -33,8 +33,8 @@ pub use decide::{complete, next_wake, plan};
 pub struct Desired {
     /// The release that should serve. `None`: nothing should run.
     pub target: Option<Wanted>,
-    /// The release whose table the edge has confirmed last, while it is wanted. The same as the target
-    /// when there is nothing to switch.
+    /// The release whose table the edge has confirmed last (or was sent, when the target changed before
+    /// it could confirm). The same as the target when there is nothing to switch.
     pub serving: Option<Wanted>,
     /// At most so many instances of one release start at the same time, so that imports do not
     /// starve the instances that serve. At least 1.
@@ -80,6 +80,8 @@ pub struct Observed {
     pub sent: Table,
     /// The table that the edge has confirmed last.
     pub confirmed: Table,
+    /// How many tables were sent that the edge has neither confirmed nor refused.
+    pub unanswered: u32,
     /// A table that the edge refused; the same one is not sent again.
     pub refused: Option<Table>,
     /// How far the release command is.
@@ -225,7 +227,7 @@ pub enum Why {
 pub fn backoff(failures: u32, chance: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(9);
     let base = Duration::from_millis(100 << doublings).min(Duration::from_secs(30));
-    base.mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0))
+    base.mul_f64(1.0 + 0.25 * chance.max(0.0).min(1.0))
 }
 
 /// Alive for this long, an instance's earlier failures are forgotten.

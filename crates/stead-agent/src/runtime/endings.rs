@@ -108,7 +108,7 @@ impl Runtime {
             self.observed.lost.insert(id, instance.release);
             return;
         }
-        if !self.is_serving(instance.release) {
+        if !self.serves(instance.release) {
             return;
         }
         let pause = self.count_failure(id);
@@ -140,19 +140,16 @@ impl Runtime {
         self.look_for_crash_loop(&instance, name, Vec::new());
     }
 
-    fn is_candidate(&self, release: u64) -> bool {
-        self.desired
-            .target
-            .as_ref()
-            .is_some_and(|t| t.release == release)
-            && !self.is_serving(release)
+    /// The target, as long as no visitor can have reached it.
+    pub(crate) fn is_candidate(&self, release: u64) -> bool {
+        let target = self.desired.target.as_ref().map(|t| t.release);
+        target == Some(release) && !self.serves(release)
     }
 
-    fn is_serving(&self, release: u64) -> bool {
-        self.desired
-            .serving
-            .as_ref()
-            .is_some_and(|s| s.release == release)
+    /// Confirmed by the edge, or on its way to it.
+    fn serves(&self, release: u64) -> bool {
+        let serving = self.desired.serving.as_ref().map(|s| s.release);
+        serving == Some(release) || self.observed.sent.release == Some(release)
     }
 
     /// Hold the instance's place after a failure. Returns for how long.

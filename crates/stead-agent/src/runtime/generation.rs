@@ -17,6 +17,8 @@ use crate::logs::Log;
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) release: Arc<Release>,
+    /// What the planner is told of it; the planner's copies are changed together with this one.
+    pub(crate) wanted: Wanted,
     /// Of everything that runs, but for what is particular to an instance.
     pub(crate) env: BTreeMap<OsString, OsString>,
     /// By process and slot.
@@ -43,9 +45,14 @@ pub(crate) struct Place {
 }
 
 impl Generation {
-    pub(crate) fn new(release: Arc<Release>, env: BTreeMap<OsString, OsString>) -> Self {
+    pub(crate) fn new(
+        release: Arc<Release>,
+        wanted: Wanted,
+        env: BTreeMap<OsString, OsString>,
+    ) -> Self {
         Self {
             release,
+            wanted,
             env,
             places: HashMap::new(),
             exits: HashMap::new(),

@@ -30,7 +30,7 @@ impl Runtime {
             }
         }
         let routing = self.routing_table(generation, &table);
-        self.tables.insert(generation, table.clone());
+        self.unanswered.insert(generation, table.clone());
         self.observed.sent = table;
         self.unconfirmed_since.get_or_insert(self.epoch.elapsed());
         let sent = self
@@ -90,20 +90,16 @@ impl Runtime {
 
     /// Every new request uses this table from now on.
     pub(crate) fn published(&mut self, generation: u64) {
-        let Some(table) = self.tables.get(&generation).cloned() else {
+        let Some(table) = self.unanswered.remove(&generation) else {
             return;
         };
-        self.tables.retain(|g, _| *g >= generation);
+        // Those before it were answered by this, too.
+        self.unanswered.retain(|g, _| *g > generation);
+        self.unconfirmed_since = (!self.unanswered.is_empty()).then(|| self.epoch.elapsed());
         self.observed.confirmed = table.clone();
-        self.unconfirmed_since = (generation + 1 < self.next_table).then(|| self.epoch.elapsed());
         let Some(key) = table.release else { return };
-        if self
-            .desired
-            .target
-            .as_ref()
-            .is_some_and(|t| t.release == key)
-        {
-            self.desired.serving = self.desired.target.clone();
+        if self.unanswered.is_empty() && !self.stopping {
+            self.desired.serving = self.generations.get(&key).map(|g| g.wanted.clone());
         }
         if let Some(of) = self.generations.get_mut(&key)
             && !of.reported_answering
@@ -116,18 +112,35 @@ impl Runtime {
 
     /// The table is not valid; the one before still serves.
     pub(crate) fn refused(&mut self, generation: u64, why: String) {
-        if let Some(table) = self.tables.remove(&generation) {
-            self.note(
-                "edge",
-                true,
-                format!("the edge refused a routing table: {why}"),
-            );
-            self.refusal = why;
-            self.observed.refused = Some(table);
-            if generation + 1 == self.next_table {
-                self.observed.sent = self.observed.confirmed.clone();
-                self.unconfirmed_since = None;
+        let Some(table) = self.unanswered.remove(&generation) else {
+            return;
+        };
+        self.note(
+            "edge",
+            true,
+            format!("the edge refused a routing table: {why}"),
+        );
+        self.refusal = why;
+        // No visitor was ever sent to those that are in no other table.
+        for instance in &mut self.observed.instances {
+            let elsewhere = self.observed.confirmed.instances.contains(&instance.id)
+                || self
+                    .unanswered
+                    .values()
+                    .any(|t| t.instances.contains(&instance.id));
+            if table.instances.contains(&instance.id) && !elsewhere {
+                instance.listed = false;
             }
+        }
+        self.observed.refused = Some(table);
+        if generation + 1 == self.next_table {
+            self.observed.sent = self.observed.confirmed.clone();
+        }
+        if self.unanswered.is_empty() {
+            self.unconfirmed_since = None;
+            let confirmed = self.observed.confirmed.release.filter(|_| !self.stopping);
+            let confirmed = confirmed.and_then(|key| self.generations.get(&key));
+            self.desired.serving = confirmed.map(|g| g.wanted.clone());
         }
     }
 
@@ -142,6 +155,7 @@ impl Runtime {
 
     fn without_edge(&mut self) {
         self.observed.confirmed = self.observed.sent.clone();
+        self.unanswered.clear();
         self.unconfirmed_since = None;
         for instance in &mut self.observed.instances {
             instance.drained = true;

@@ -46,8 +46,10 @@ impl Runtime {
         process: &str,
         change: impl Fn(&mut WantedProcess),
     ) {
-        for wanted in [&mut self.desired.target, &mut self.desired.serving] {
-            if let Some(wanted) = wanted.as_mut().filter(|w| w.release == release)
+        let own = self.generations.get_mut(&release).map(|g| &mut g.wanted);
+        let planned = [&mut self.desired.target, &mut self.desired.serving];
+        for wanted in planned.into_iter().flatten().chain(own) {
+            if wanted.release == release
                 && let Some(process) = wanted.processes.get_mut(process)
             {
                 change(process);
@@ -244,13 +246,19 @@ impl Runtime {
         if unmeasured && self.measuring.running {
             return;
         }
-        let insisting = self.insisting.clone();
-        for wanted in [&mut self.desired.target, &mut self.desired.serving] {
-            for (name, process) in wanted.iter_mut().flat_map(|w| &mut w.processes) {
-                if !insisting.contains(name) {
-                    process.ceiling = u32::MAX;
-                }
-            }
+        let names: Vec<String> = self
+            .desired
+            .target
+            .iter()
+            .flat_map(|t| t.processes.keys().cloned())
+            .collect();
+        for name in names
+            .iter()
+            .filter(|name| !self.insisting.contains(*name))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.want_process(key, &name, |process| process.ceiling = u32::MAX);
         }
         let counts = self.counts(key);
         if let Some(generation) = self.generations.get_mut(&key) {

@@ -35,7 +35,7 @@ impl Runtime {
             }
         };
         if let Some(earlier) = &self.desired.target
-            && self.desired.serving.as_ref().map(|s| s.release) != Some(earlier.release)
+            && self.is_candidate(earlier.release)
             && let Some(earlier) = self.generations.get(&earlier.release)
         {
             let text = format!(
@@ -45,6 +45,11 @@ impl Runtime {
             self.note("stead", false, text);
         }
         self.observed.refused = None;
+        // The table of the earlier target may be on its way to the edge: then that one serves from now on.
+        let earlier = self.desired.target.as_ref().map(|t| t.release);
+        if earlier.is_some() && self.observed.sent.release == earlier {
+            self.desired.serving = self.desired.target.take();
+        }
         self.desired.target = Some(wanted);
     }
 
@@ -70,7 +75,7 @@ impl Runtime {
                 process.count = self.count_of_serving(name);
             }
         }
-        let generation = Generation::new(Arc::new(release), env);
+        let generation = Generation::new(Arc::new(release), wanted.clone(), env);
         self.generations.insert(key, generation);
         for name in wanted.processes.keys() {
             self.inherit_reason(key, name);
@@ -272,8 +277,9 @@ impl Runtime {
             wanted.into_iter().flatten().any(|w| w.release == *key)
                 || self.observed.instances.iter().any(|i| i.release == *key)
                 || self.observed.release_command == Some(ReleaseCommand::Running(*key))
-                || self.tables.values().any(|t| t.release == Some(*key))
+                || self.unanswered.values().any(|t| t.release == Some(*key))
                 || self.observed.sent.release == Some(*key)
+                || self.observed.confirmed.release == Some(*key)
         };
         let gone: Vec<u64> = self
             .generations

@@ -52,7 +52,7 @@ pub fn complete(desired: &Desired, observed: &Observed) -> bool {
         return false;
     };
     observed.confirmed.release == Some(target.release)
-        && observed.confirmed == observed.sent
+        && observed.unanswered == 0
         && target.processes.iter().all(|(name, process)| {
             let ready = of(observed, target.release, name)
                 .filter(|i| !i.visited || observed.confirmed.instances.contains(&i.id))
@@ -102,15 +102,19 @@ fn failed_candidate(desired: &Desired, observed: &Observed) -> Option<Why> {
     if observed.release_command == Some(ReleaseCommand::Failed(release)) {
         return Some(Why::ReleaseCommand);
     }
-    if let Some((id, _)) = observed.lost.iter().find(|(_, r)| **r == release) {
-        return Some(Why::Ended(*id));
-    }
     if observed
         .refused
         .as_ref()
         .is_some_and(|t| t.release == Some(release))
     {
         return Some(Why::Refused);
+    }
+    if observed.sent.release == Some(release) {
+        // Visitors may be there already: from now on its instances are restarted, not held against it.
+        return None;
+    }
+    if let Some((id, _)) = observed.lost.iter().find(|(_, r)| **r == release) {
+        return Some(Why::Ended(*id));
     }
     let late = observed.instances.iter().find(|i| {
         i.release == release
@@ -296,8 +300,7 @@ fn may_switch(desired: &Desired, observed: &Observed, kept: &Kept, new: &Wanted)
 fn stop(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<Step>) {
     // A step may take an instance out of the table in this very round: then it drains in the next,
     // when the edge has confirmed.
-    let settled =
-        observed.sent == observed.confirmed && !steps.iter().any(|s| matches!(s, Step::Publish(_)));
+    let settled = observed.unanswered == 0 && !steps.iter().any(|s| matches!(s, Step::Publish(_)));
     for i in &observed.instances {
         if kept.alive.contains(&i.id) {
             continue;
@@ -354,9 +357,12 @@ fn start(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<St
         processes.sort_by_key(|(_, p)| !p.visited);
         for (name, process) in processes {
             let n = wanted_now(desired, observed, wanted, name, process);
+            // Once it serves, a release gets what it asked for.
+            let serves = candidate(desired).is_none_or(|c| c.release != wanted.release);
+            let ceiling = process.ceiling.max(if serves { n } else { 1 });
             for slot in places_to_fill(observed, kept, wanted, name, n) {
                 let new = started.entry(name).or_default();
-                let room = alive(observed, name) + *new < process.ceiling.max(1);
+                let room = alive(observed, name) + *new < ceiling;
                 let alone = process.visited && is_first(observed, wanted.release, name, *new);
                 if may_start == 0 || process.visited && !room || alone {
                     break;

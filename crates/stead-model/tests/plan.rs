@@ -1,0 +1,6 @@
+//! The planner's tests: `tests/plan/*.txt` (a state, `----------`, the steps), and a simulation.
+
+#[path = "plan/cases.rs"]
+mod cases;
+#[path = "plan/simulation.rs"]
+mod simulation;
