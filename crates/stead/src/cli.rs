@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 failed or refused, 2 bad invocation or configuration.";
 
 /// Stead gives a web app a home on Linux machines you own.
 #[derive(Debug, Parser)]
-#[command(name = "stead", version, after_help = EXAMPLES, disable_help_subcommand = true, args_override_self = true)]
+#[command(name = "stead", version, after_help = EXAMPLES, args_override_self = true)]
 struct Arguments {
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -62,7 +62,7 @@ pub(crate) fn main() -> ExitCode {
     colours_of(std::env::args_os()).write_global();
     let terminal = Terminal::new();
     let told = terminal.clone();
-    std::panic::set_hook(Box::new(move |panic| told.problem(&bug(panic))));
+    std::panic::set_hook(Box::new(move |panic| told.last_words(&bug(panic))));
 
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

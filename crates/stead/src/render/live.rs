@@ -21,6 +21,8 @@ use crate::problem::Problem;
 const WAITING: usize = 4096;
 /// How many lines above an error still count as read together with it.
 const RECENT: usize = 30;
+/// What a step says that had nothing to do; nobody needs to read that at every reload.
+const UNCHANGED: &str = "unchanged";
 /// A step of a build that takes longer than this is shown before it ends.
 const SLOW: Duration = Duration::from_millis(400);
 
@@ -265,7 +267,7 @@ impl Printer {
         let bar = self.terminal.moving.then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg:.dim}")
+                ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}")
             {
                 bar.set_style(style);
             }
@@ -290,6 +292,10 @@ impl Printer {
     fn end(&mut self, detail: &str) {
         self.terminal.set_bar(None);
         let Some(step) = self.step.take() else { return };
+        let silent = step.bar.is_some() || !step.shown;
+        if silent && detail == UNCHANGED {
+            return;
+        }
         let (text, detail) = (one_line(&step.text), one_line(detail));
         let line = match detail.is_empty() {
             true => format!("{} {text}\n", styled(GOOD, "build:")),

@@ -1,6 +1,7 @@
 //! The loop of `stead up`: signals, changes of the source, builds and the agent's reports come
 //! in; releases go out to the agent, and everything worth knowing to the person.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use super::build::{self, Built};
 use super::interrupt::{Interrupt, Signals};
 use super::state::State;
 use super::watch::{self, Change, Watch};
-use super::{Options, browser, notes};
+use super::{Options, browser};
 use crate::problem::{Problem, because};
 use crate::render::{Event, Live};
 use crate::source::{self, Loaded};
@@ -63,6 +64,8 @@ pub(super) struct Up {
     again: Option<Instant>,
     stopping: bool,
     opened: bool,
+    /// Notes of detection that were shown.
+    told: BTreeSet<String>,
     /// When the first signal to stop came.
     asked_to_stop: Option<Instant>,
     /// A second one came.
@@ -111,6 +114,7 @@ impl Up {
             again: Some(began),
             stopping: false,
             opened: false,
+            told: BTreeSet::new(),
             asked_to_stop: None,
             forced: false,
         }
@@ -133,6 +137,7 @@ impl Up {
             }
         }
         let began = self.again.take().unwrap_or_else(Instant::now);
+        self.tell_notes(&loaded);
         if let Err(problem) = self.begin(loaded, began) {
             return self.end_with(problem);
         }
@@ -204,12 +209,21 @@ impl Up {
         }
         let began = Instant::now();
         let begun = source::load(&self.options.dir).and_then(|loaded| {
-            notes(&self.live, &loaded);
+            self.tell_notes(&loaded);
             self.begin(loaded, began)
         });
         if let Err(problem) = begun {
             self.load = None;
             self.fail_load(problem);
+        }
+    }
+
+    /// What detection has to say, each sentence once.
+    fn tell_notes(&mut self, loaded: &Loaded) {
+        for note in loaded.detection.iter().flat_map(|found| &found.notes) {
+            if self.told.insert(note.clone()) {
+                self.live.show(Event::Note(note.clone()));
+            }
         }
     }
 
@@ -304,10 +318,10 @@ impl Up {
         if !self.opened {
             self.opened = true;
             self.live.show(Event::Address(self.address.clone()));
-            if self.options.open {
-                if let Err(why) = browser::open(&self.address) {
-                    self.live.show(Event::Note(why));
-                }
+            if self.options.open
+                && let Err(why) = browser::open(&self.address)
+            {
+                self.live.show(Event::Note(why));
             }
         }
     }
@@ -413,7 +427,12 @@ impl Up {
             count => format!("stopping: draining {count} connections; again to stop now"),
         };
         self.live.say(sentence);
-        let deadline = Instant::now() + self.drain_time + DRAIN_MARGIN;
+        let patience = match self.serving {
+            Some(_) => self.drain_time,
+            // Those who wait for an instance would wait in vain.
+            None => Duration::ZERO,
+        };
+        let deadline = Instant::now() + patience + DRAIN_MARGIN;
         self.drain = Some(Box::pin(edge.drain(deadline)));
         None
     }

@@ -18,8 +18,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Make the directory where it is missing, and lock it.
-    pub(super) fn open(path: &Path) -> Result<Self, Problem> {
+    /// Make the directory where it is missing, and lock it. `app` is for the hint.
+    pub(super) fn open(path: &Path, app: &str) -> Result<Self, Problem> {
         let refused = |error: &std::io::Error| {
             let problem = Problem::new(format!("cannot keep state in `{}`", path.display()));
             let problem = problem.cause(match error.kind() {
@@ -28,7 +28,7 @@ impl State {
             });
             match error.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                    problem.hint("stead up --state ~/.local/state/stead")
+                    problem.hint(format!("stead up --state ~/.local/state/stead/{app}"))
                 }
                 _ => problem,
             }

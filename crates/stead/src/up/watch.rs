@@ -187,6 +187,13 @@ impl Tree {
                 return;
             }
         };
+        if event.need_rescan() {
+            let note = "changes came faster than they could be noticed; `kill -HUP` reloads";
+            let _ = self.changes.send(Change::Note(note.to_owned()));
+            let top = self.dir.clone();
+            self.watch_below(&top, None);
+            return;
+        }
         // Reading is no change; neither is a new owner or access time.
         let relevant = matches!(
             event.kind,

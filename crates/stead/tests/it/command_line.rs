@@ -25,6 +25,7 @@ fn stead_alone_prints_help() {
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
       completions  Print a completion script for a shell
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --color <WHEN>  When to use colours; NO_COLOR is honoured [default: auto] [possible values:

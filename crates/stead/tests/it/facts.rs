@@ -60,7 +60,7 @@ fn check_says_what_would_be_run_and_does_nothing() {
     shop (stead.toml)
       web: app:application on Stead's own worker, 1 instance
          ok  Python [VERSION] [PYTHON]), the default of this machine
-         ok  an environment is built for no dependencies from https://pypi.org/simple/, with uv [VERSION]
+         ok  an environment is built for no dependencies from [INDEX], with uv [VERSION]
          ok  process.web: 1 instance of [PYTHON] .stead/worker/[HASH]/stead_worker.py --threads 4 app:application`
     nothing is missing: `stead up` runs it
     --- exit code 0

@@ -332,7 +332,7 @@ macro_rules! snapshot {
             (r"\d+ CPUs?; \d+ MB each", "[MACHINE]"),
             (r"Python 3\.\d+\.\d+", "Python [VERSION]"),
             (r"\S+/bin/python[0-9.]*", "[PYTHON]"),
-            (r"uv \d+\.\d+\.\d+ \([^)]*\)", "uv [VERSION]"),
+            (r"from https?://\S+, with uv .*", "from [INDEX], with uv [VERSION]"),
         ] {
             settings.add_filter(pattern, instead);
         }

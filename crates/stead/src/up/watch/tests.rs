@@ -18,7 +18,6 @@ fn source_counts_and_what_an_app_writes_does_not() {
     let mut manifest = Manifest::default();
     let volume = Volume {
         path: "uploads".into(),
-        ..Volume::default()
     };
     manifest.volume.insert("uploads".into(), volume);
     rules.learn(&manifest);
