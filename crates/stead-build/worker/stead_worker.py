@@ -380,6 +380,7 @@ class Exchange(object):
             else:
                 log("connection closed: the edge sent a frame of kind %d within a body" % kind)
                 self.body_ended = self.visitor_gone = True
+                self.stop_receiving()
                 self.connection.shutdown(SHUT_RDWR)
                 raise EdgeGone("the edge sent what is not a body")
         if self.visitor_gone:

@@ -283,7 +283,7 @@ def app(environ, start_response):
             edge = worker.connect()
             for _ in range(50):
                 if edge.ask("/").body != b"hello":
-                    wrong.append(edge)
+                    wrong.append("another's response")
 
         threads = [threading.Thread(target=ask_often, daemon=True) for _ in range(4)]
         for thread in threads:
