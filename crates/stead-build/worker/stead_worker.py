@@ -41,7 +41,8 @@ FILE_FRAME = Struct("<IQQ")
 FILE_HEADER = FILE | FILE_FRAME.size - HEADER_SIZE
 DESCRIPTOR = Struct("i")
 
-# Bytes of a mailbox's message. A longer request comes over the connection and gets memory of its own.
+# Bytes that a mailbox or a connection gives at a time. A request that is too long for a mailbox comes
+# over the connection and gets memory of its own.
 BUFFER_SIZE = 64 * 1024
 # A piece of a body from this size on is sent from where it is instead of copied behind its head.
 # (As a memory file, which the edge could `sendfile`, 1 MB costs the two of them twice as much.)
@@ -253,7 +254,7 @@ class Exchange(object):
     request after the other, so that nothing needs to be made for each."""
 
     __slots__ = (
-        "worker", "connection", "mailbox", "buffer", "view", "environ",
+        "worker", "connection", "mailbox", "buffer", "view", "ahead", "start", "end", "environ",
         "stream", "frame_left", "body_ended", "visitor_gone",
         "head", "head_sent", "head_request", "bodiless", "left", "ended", "ended_at", "write")
 
@@ -264,6 +265,10 @@ class Exchange(object):
         self.mailbox = None
         self.buffer = bytearray(BUFFER_SIZE)
         self.view = memoryview(self.buffer)
+        # What the connection has given beyond what was used yet: ahead[start:end]. Not in the mailbox's
+        # buffer: the next request may begin right behind a body, before its message is read.
+        self.ahead = None
+        self.start = self.end = 0
         self.environ = None
         # Of a streamed body: its raw stream, what is left of the current frame, and how it ended.
         self.stream = None
@@ -324,12 +329,17 @@ class Exchange(object):
             os.close(descriptor)
 
     def receive(self, target):
-        """Receive some bytes from the connection, never more than there is use for: what follows
-        a frame stays in the connection."""
-        received = self.connection.recv_into(target)
-        if not received:
-            raise EdgeGone("the edge closed the connection within a request")
-        return received
+        """Receive some bytes from the connection, first those that came along with earlier ones."""
+        waiting = self.end - self.start
+        if not waiting:
+            received = self.connection.recv_into(target)
+            if not received:
+                raise EdgeGone("the edge closed the connection within a request")
+            return received
+        size = min(waiting, len(target))
+        target[:size] = self.ahead[self.start:self.start + size]
+        self.start += size
+        return size
 
     def receive_exactly(self, length):
         """Receive so many bytes."""
@@ -341,6 +351,12 @@ class Exchange(object):
 
     def receive_header(self):
         """Receive a frame's header; its kind and its payload's length."""
+        if self.start == self.end:
+            # A header and what follows it in one go.
+            if self.ahead is None:
+                self.ahead = memoryview(bytearray(BUFFER_SIZE))
+            self.start = self.end = 0
+            self.end = self.receive(self.ahead)
         header = HEADER.unpack(self.receive_exactly(HEADER_SIZE))[0]
         return header >> LENGTH_BITS, header & LONGEST_PAYLOAD
 

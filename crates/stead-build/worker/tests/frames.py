@@ -324,6 +324,19 @@ class WorkerProcess(object):
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def sockets_of(pid):
+    """How many sockets a worker has open; the listening one is one of them."""
+    directory = "/proc/%d/fd" % pid
+    count = 0
+    for name in os.listdir(directory):
+        try:
+            count += os.readlink(os.path.join(directory, name)).startswith("socket:")
+        except FileNotFoundError:
+            # It was closed meanwhile.
+            pass
+    return count
+
+
 def wait_until(condition, describe):
     deadline = time.monotonic() + PATIENCE
     while not condition():

@@ -6,7 +6,7 @@ import threading
 import unittest
 
 from frames import (ABORT, BODY, END, PATIENCE, REQUEST, ServedTest, WorkerTest, environ_for, for_each_python, frame,
-                    marshalled, wait_until)
+                    marshalled, sockets_of, wait_until)
 
 load_tests = for_each_python
 
@@ -143,18 +143,7 @@ class Endings(WorkerTest):
 
     def wait_for_idle(self, worker):
         """Wait until a worker holds no connection and no mailbox, as before the first one."""
-        def idle():
-            directory = "/proc/%d/fd" % worker.process.pid
-            links = []
-            for name in os.listdir(directory):
-                try:
-                    links.append(os.readlink(os.path.join(directory, name)))
-                except OSError:
-                    # It was closed meanwhile.
-                    pass
-            return sum(link.startswith("socket:") for link in links) == 1
-
-        wait_until(idle, lambda: "a connection or a mailbox is left open")
+        wait_until(lambda: sockets_of(worker.process.pid) == 1, lambda: "a connection or a mailbox is left open")
 
     def check_quiet(self, worker):
         self.wait_for_idle(worker)

@@ -7,7 +7,8 @@ import threading
 import time
 import unittest
 
-from frames import PATIENCE, REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled, wait_until
+from frames import (PATIENCE, REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled, sockets_of,
+                    wait_until)
 
 load_tests = for_each_python
 
@@ -44,12 +45,6 @@ def cpu_ticks(pid):
     with open("/proc/%d/stat" % pid) as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
-
-
-def sockets_of(pid):
-    """How many sockets a worker has open; the listening one is one of them."""
-    directory = "/proc/%d/fd" % pid
-    return sum(os.readlink(os.path.join(directory, name)).startswith("socket:") for name in os.listdir(directory))
 
 
 def threads_of(pid):
