@@ -1,5 +1,6 @@
 //! The edge as visitors meet it: real sockets, and the real worker behind it.
 
+mod faults;
 mod forwarding;
 mod framing;
 mod http_upstreams;
