@@ -66,11 +66,16 @@ async fn requests(
             None => answer::request(shared, connection, visitor, head, deadline).await,
             Some(refusal) => answer::refusal(shared, connection, visitor, head, refusal),
         };
-        if let Next::Cut = next {
-            return Ok(());
+        match next {
+            Next::Keep | Next::Close => {}
+            Next::Ended => return Ok(()),
+            Next::Cut => {
+                // With a reset: after an orderly end, some would take a part for the whole.
+                return socket2::SockRef::from(&visitor.socket).set_linger(Some(Duration::ZERO));
+            }
         }
         deadline.set(shared.settings.stall_timeout);
-        flush(visitor, deadline).await?;
+        flush(visitor, deadline, shared.settings.stall_timeout).await?;
         if let Next::Close = next {
             return linger(visitor).await;
         }
@@ -146,7 +151,11 @@ async fn read_head(
 }
 
 /// Write what is held; a visitor who reads nothing for the stall time is cut.
-async fn flush(visitor: &mut Visitor, deadline: &mut Deadline) -> io::Result<()> {
+pub(crate) async fn flush(
+    visitor: &mut Visitor,
+    deadline: &mut Deadline,
+    stall: Duration,
+) -> io::Result<()> {
     if visitor.output.is_empty() {
         return Ok(());
     }
@@ -156,7 +165,7 @@ async fn flush(visitor: &mut Visitor, deadline: &mut Deadline) -> io::Result<()>
             progress = false;
             match visitor.poll_flush(context, &mut progress) {
                 Poll::Ready(result) => return Poll::Ready(result),
-                Poll::Pending if progress => deadline.set(STALL),
+                Poll::Pending if progress => deadline.set(stall),
                 Poll::Pending => {}
             }
         }
@@ -166,9 +175,6 @@ async fn flush(visitor: &mut Visitor, deadline: &mut Deadline) -> io::Result<()>
     })
     .await
 }
-
-/// Between two steps of a visitor who reads slowly.
-const STALL: Duration = Duration::from_secs(60);
 
 /// Close in a way that lets the visitor read the answer: our side first, then wait for theirs.
 async fn linger(visitor: &mut Visitor) -> io::Result<()> {

@@ -25,10 +25,11 @@ mod from_http;
 
 pub(crate) use from_http::HttpDecoder;
 
-/// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
-const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// Request body bytes taken in one go.
 const BODY_PIECE: usize = 64 * 1024;
+
+/// Descriptors that an instance may pass before it sends what is in them.
+const DESCRIPTOR_LIMIT: usize = 8;
 
 /// How the rest of the request's body goes to the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +92,10 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) body: &'a mut Body,
     pub(crate) coding: BodyCoding,
     pub(crate) decoder: Decoder,
-    /// Without a sign of life from the instance or the visitor.
+    /// Without a sign of life from the instance.
     pub(crate) timeout: Duration,
+    /// Without a sign of life from the visitor, while the edge waits for the visitor.
+    pub(crate) stall: Duration,
     /// Bytes read from the instance.
     pub(crate) received: Buffer,
     pub(crate) state: State,
@@ -139,9 +142,6 @@ impl Exchange<'_, '_> {
                     return Poll::Ready(Err(Failure::Visitor));
                 }
             }
-            if self.visitor.ended && self.response.is_endless() {
-                return Poll::Ready(Err(Failure::Visitor));
-            }
             if let Some(end) = self.receive(context, &mut progress)? {
                 return Poll::Ready(Ok(end));
             }
@@ -153,7 +153,10 @@ impl Exchange<'_, '_> {
             if !progress {
                 break;
             }
-            self.deadline.set(self.timeout);
+            // Whoever is waited for has its own time.
+            let visitor = !self.visitor.output.is_empty() || self.wants_body();
+            self.deadline
+                .set(if visitor { self.stall } else { self.timeout });
         }
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
@@ -161,16 +164,26 @@ impl Exchange<'_, '_> {
         if !self.visitor.output.is_empty() {
             return Poll::Ready(Err(Failure::Visitor));
         }
-        if !self.state.body_ended && self.request.is_empty() {
+        if self.wants_body() {
             return Poll::Ready(Err(Failure::BodyStalled));
         }
-        if self.response.has_begun() && matches!(self.decoder, Decoder::Http(_)) {
+        if self.response.is_endless() && self.visitor.ended {
+            // Who has closed one side may still read the other; but not for ever in silence, since
+            // most of them are gone.
+            return Poll::Ready(Err(Failure::Visitor));
+        }
+        if self.response.is_endless() && matches!(self.decoder, Decoder::Http(_)) {
             // A stream of events may be silent for as long as it likes.
             self.deadline.set(self.timeout);
             let _ = self.deadline.poll(context);
             return Poll::Pending;
         }
         Poll::Ready(Err(Failure::TimedOut))
+    }
+
+    /// The instance has all of the body that came, and more is to come.
+    fn wants_body(&self) -> bool {
+        !self.state.body_ended && self.request.is_empty()
     }
 
     fn send(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
@@ -240,7 +253,7 @@ impl Exchange<'_, '_> {
         context: &mut Context<'_>,
         progress: &mut bool,
     ) -> Result<Option<End>, Failure> {
-        while !self.state.complete && self.visitor.output.held() < OUTPUT_LIMIT {
+        while !self.state.complete && !self.visitor.output.is_full() {
             let limit = match &self.decoder {
                 Decoder::Frames(decoder) => decoder.room(),
                 Decoder::Http(decoder) => decoder.room(),
@@ -263,7 +276,17 @@ impl Exchange<'_, '_> {
             self.received.filled(length);
             let upgraded = self.decode(length == 0)?;
             if upgraded {
+                if !self.state.body_ended || !self.request.is_empty() {
+                    return Err(Failure::Broken(
+                        "it switched protocols before it had the request".into(),
+                    ));
+                }
                 return Ok(Some(End::Upgraded));
+            }
+            if self.state.descriptors.len() > DESCRIPTOR_LIMIT {
+                return Err(Failure::Broken(
+                    "it passes files that it does not send".into(),
+                ));
             }
             if self.state.complete {
                 break;
@@ -279,10 +302,13 @@ impl Exchange<'_, '_> {
         if !self.state.complete {
             return Ok(None);
         }
+        if !self.body.is_done() {
+            // What the visitor still sends of the body must not be taken for the next request.
+            self.response.close();
+        }
         if !self.state.body_ended {
             // The app did not want the rest of the body.
             self.state.body_ended = true;
-            self.response.close();
             if self.coding == BodyCoding::Frames {
                 self.request
                     .extend_from_slice(&frames::header(frames::request::ABORT, 0));
@@ -323,7 +349,14 @@ impl Exchange<'_, '_> {
     }
 
     fn closed(&self, error: Option<&io::Error>) -> Failure {
-        if !self.response.has_begun() && self.received.is_empty() && error.is_none() {
+        // A reset is the end of a connection on which something was left unread.
+        let ended = error.is_none_or(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        });
+        if !self.response.has_begun() && self.received.is_empty() && ended {
             return Failure::Closed;
         }
         match error {

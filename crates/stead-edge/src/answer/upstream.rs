@@ -11,6 +11,7 @@ use stead_model::release::Protocol;
 use super::{Next, Request};
 use crate::body::{Body, BodyError};
 use crate::buffer::{Buffer, Scratch};
+use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
@@ -98,7 +99,8 @@ impl Request<'_> {
             self.times.upstream += began.elapsed();
             match result {
                 Ok((End::Complete { reusable }, _)) => {
-                    if reusable {
+                    // A uwsgi server takes one request a connection, whatever its answer says.
+                    if reusable && protocol != Protocol::Uwsgi {
                         lease.finish(stream);
                     }
                     return if self.response.keeps_alive() {
@@ -109,7 +111,7 @@ impl Request<'_> {
                 }
                 Ok((End::Upgraded, received)) => {
                     tunnel::run(self.visitor, &stream, received).await;
-                    return Next::Cut;
+                    return Next::Ended;
                 }
                 Err(Failure::Unsent(_)) if attempt < ATTEMPTS => {}
                 // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
@@ -169,7 +171,12 @@ impl Request<'_> {
     async fn send_continue(&mut self) -> Result<(), Failure> {
         if self.head.expects_continue && self.visitor.input.is_empty() {
             self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.visitor.flush().await.map_err(|_| Failure::Visitor)?;
+            let stall = self.shared.settings.stall_timeout;
+            self.deadline.set(stall);
+            let flushed = connection::flush(self.visitor, self.deadline, stall).await;
+            flushed.map_err(|_| Failure::Visitor)?;
+            // What comes next is the response.
+            self.visitor.output.begin();
         }
         Ok(())
     }
@@ -286,6 +293,7 @@ impl Request<'_> {
             coding: request.coding,
             decoder,
             timeout: lease.settings.timeout,
+            stall: self.shared.settings.stall_timeout,
             received: Buffer::default(),
             state: crate::exchange::State::default(),
         };
