@@ -80,8 +80,9 @@ impl Decoder {
                 };
                 Ok(Step::Skip(line.len() + 2))
             }
+            // Its end, an empty line, is taken even when the limit is reached.
             State::Trailer(seen) => {
-                let Some(line) = line(input, TRAILER_LIMIT - seen)? else {
+                let Some(line) = line(input, TRAILER_LIMIT.saturating_sub(seen))? else {
                     return Ok(Step::More);
                 };
                 if line.is_empty() {

@@ -210,7 +210,12 @@ impl Head {
                     upgrade_named |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             } else if name.eq_ignore_ascii_case(b"upgrade") {
-                has_upgrade = !value.is_empty();
+                // HTTP/2 past the edge would be a tunnel around its routes and limits.
+                let http = |token: &[u8]| {
+                    token.eq_ignore_ascii_case(b"h2c")
+                        || token.to_ascii_lowercase().starts_with(b"http/")
+                };
+                has_upgrade = !value.is_empty() && !tokens(value).any(http);
             } else if name.eq_ignore_ascii_case(b"expect") {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(refuse(417, "unknown expectation"));
@@ -240,6 +245,11 @@ impl Head {
     /// As sent.
     pub(crate) fn target(&self) -> &[u8] {
         self.part(&self.target)
+    }
+
+    /// The target is a path, or the `*` of OPTIONS, rather than a URL.
+    pub(crate) fn is_origin_form(&self) -> bool {
+        matches!(self.target(), [b'/', ..] | b"*")
     }
 
     /// The target's path as sent, not decoded. Empty for `http://host` and `http://host?q`.
