@@ -19,6 +19,7 @@ use crate::frames;
 use crate::response::Response;
 use crate::upstream::Stream;
 use crate::visitor::{Output, Visitor};
+use tokio::time::Instant;
 
 mod from_frames;
 mod from_http;
@@ -28,6 +29,8 @@ pub(crate) use from_http::HttpDecoder;
 /// Request body bytes taken in one go.
 const BODY_PIECE: usize = 64 * 1024;
 
+/// So much of a body must come within the stall time, bytes.
+const BODY_STEP: usize = 64 * 1024;
 /// Descriptors that an instance may pass before it sends what is in them.
 const DESCRIPTOR_LIMIT: usize = 8;
 
@@ -77,6 +80,8 @@ pub(crate) enum Failure {
     Body(BodyError),
     /// The visitor stopped sending the body.
     BodyStalled,
+    /// Too many bodies are coming in at once.
+    Crowded,
 }
 
 /// One exchange.
@@ -114,6 +119,9 @@ pub(crate) struct State {
     deaf: bool,
     /// The response is complete.
     complete: bool,
+    /// When so much as [`BODY_STEP`] of the body must have come, and how much of it has.
+    body_until: Option<Instant>,
+    body_seen: usize,
     /// Passed by the instance, not yet used.
     descriptors: Vec<OwnedFd>,
 }
@@ -153,10 +161,7 @@ impl Exchange<'_, '_> {
             if !progress {
                 break;
             }
-            // Whoever is waited for has its own time.
-            let visitor = !self.visitor.output.is_empty() || self.wants_body();
-            self.deadline
-                .set(if visitor { self.stall } else { self.timeout });
+            self.move_deadline();
         }
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
@@ -181,6 +186,27 @@ impl Exchange<'_, '_> {
         Poll::Ready(Err(Failure::TimedOut))
     }
 
+    /// Whoever is waited for has its own time. For a body that is a minimum of speed: one that comes
+    /// byte by byte would hold a worker's thread for as long as the visitor likes.
+    fn move_deadline(&mut self) {
+        if !self.visitor.output.is_empty() {
+            self.deadline.set(self.stall);
+        } else if self.wants_body() {
+            let state = &mut self.state;
+            let until = match state.body_until {
+                Some(until) if state.body_seen < BODY_STEP => until,
+                _ => {
+                    state.body_seen = 0;
+                    Instant::now() + self.stall
+                }
+            };
+            state.body_until = Some(until);
+            self.deadline.set_at(until);
+        } else {
+            self.deadline.set(self.timeout);
+        }
+    }
+
     /// The instance has all of the body that came, and more is to come.
     fn wants_body(&self) -> bool {
         !self.state.body_ended && self.request.is_empty()
@@ -192,7 +218,11 @@ impl Exchange<'_, '_> {
                 .stream
                 .poll_send(context, &self.request[self.state.sent..])
             {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    // Time in which the instance does not read is not the visitor's.
+                    self.state.body_until = None;
+                    return Ok(());
+                }
                 Poll::Ready(Ok(length)) => {
                     self.state.sent += length;
                     self.state.begun = true;
@@ -241,6 +271,7 @@ impl Exchange<'_, '_> {
         }
         *progress = true;
         self.visitor.input.consume(used);
+        self.state.body_seen += used;
         if self.body.is_done() {
             self.coding.append_end(self.request);
             self.state.body_ended = true;

@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use stead_model::release::Protocol;
 
 use super::{Next, Request};
+use crate::Shared;
 use crate::body::{Body, BodyError};
 use crate::buffer::{Buffer, Scratch};
 use crate::connection;
@@ -20,9 +22,13 @@ use crate::tunnel;
 use crate::upstream::{Lease, Stream, Unavailable, Upstream};
 use crate::{frames, uwsgi};
 
-/// A body up to this size is read before an instance is asked for, so that no worker waits for a slow
+/// So much of a body is read before an instance is asked for, so that no worker waits for a slow
 /// visitor. Bytes.
 const INLINE_LIMIT: usize = 256 * 1024;
+/// A body that is still coming in counts as small up to here, bytes.
+const SMALL: usize = 16 * 1024;
+/// All bodies together that are coming in and are not small, bytes. More are answered 503.
+const BODIES_LIMIT: usize = 128 * 1024 * 1024;
 /// Connecting to an instance on the same machine takes no longer when it is alive.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Instances that are asked when nothing reached the ones before.
@@ -135,14 +141,8 @@ impl Request<'_> {
 
     /// Read the body as far as it is small.
     async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
-        if body
-            .known_length()
-            .is_some_and(|length| length > INLINE_LIMIT as u64)
-        {
-            self.send_continue().await?;
-            return Ok(());
-        }
         self.send_continue().await?;
+        let mut held = Held::new(self.shared);
         self.deadline.set(self.shared.settings.stall_timeout);
         loop {
             let used = body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| {
@@ -150,8 +150,11 @@ impl Request<'_> {
             });
             let used = used.map_err(Failure::Body)?;
             self.visitor.input.consume(used);
-            if body.is_done() || taken.len() > INLINE_LIMIT {
+            if body.is_done() || taken.len() >= INLINE_LIMIT {
                 return Ok(());
+            }
+            if !held.grow(taken.len()) {
+                return Err(Failure::Crowded);
             }
             let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
             let filled = std::future::poll_fn(|context| {
@@ -324,10 +327,39 @@ impl Request<'_> {
             Failure::Body(BodyError::TooLarge) => self.error(413),
             Failure::Body(BodyError::Malformed) => self.error(400),
             Failure::BodyStalled => self.error(408),
+            Failure::Crowded => self.error_because(503, Reason::Busy),
             Failure::AppFailed => self.error(500),
             Failure::TimedOut => self.error(504),
             Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
         }
+    }
+}
+
+/// Bytes of bodies that are coming in, together for all visitors: slow ones cannot fill the memory.
+struct Held<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, bytes: 0 }
+    }
+
+    /// This one holds `bytes` now. `false`: too many are held altogether, and this one is not small.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = bytes - self.bytes;
+        self.bytes = bytes;
+        let before = self.shared.body_bytes.fetch_add(more, Ordering::Relaxed);
+        bytes <= SMALL || before + more <= BODIES_LIMIT
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared
+            .body_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
