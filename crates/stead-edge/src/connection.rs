@@ -56,6 +56,7 @@ async fn requests(
             shared.settings.idle_timeout
         };
         deadline.set(idle);
+        visitor.output.rest();
         first = false;
         let refusal = match read_head(shared, visitor, head, deadline, closing.as_mut()).await? {
             Reading::Head => None,
@@ -113,14 +114,19 @@ async fn read_head(
                 Err(refusal) => return Ok(Reading::Refused(refusal)),
             }
         }
-        if visitor.ended || (!begun && shared.draining.load(Ordering::Relaxed)) {
+        if visitor.ended {
+            return Ok(Reading::Ended);
+        }
+        if !begun && shared.draining.load(Ordering::Relaxed) && !visitor.has_spoken() {
             return Ok(Reading::Ended);
         }
         let filled = std::future::poll_fn(|context| {
             if let Poll::Ready(result) = visitor.poll_fill(context, HEAD_LIMIT + 4096) {
                 return Poll::Ready(result.map(Some));
             }
-            if !begun && Future::poll(closing.as_mut(), context).is_ready() {
+            // What came before the edge began to drain is still answered.
+            if !begun && Future::poll(closing.as_mut(), context).is_ready() && !visitor.has_spoken()
+            {
                 return Poll::Ready(Ok(Some(0)));
             }
             deadline.poll(context).map(|()| Ok(None))

@@ -118,6 +118,13 @@ impl Output {
         !self.begun
     }
 
+    /// Keep no more memory than a small response needs: the visitor may be idle for long.
+    pub(crate) fn rest(&mut self) {
+        if self.first.is_empty() && self.first.capacity() > KEPT {
+            self.first = Vec::new();
+        }
+    }
+
     /// Forget what was not sent.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -167,6 +174,13 @@ impl Visitor {
         }
     }
 
+    /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
+    pub(crate) fn has_spoken(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(self.socket.as_fd(), &mut [0; 1], flags), Ok((length, _)) if length > 0)
+    }
+
     /// Write what is held. Ready when everything was sent; `progress` says whether anything was.
     pub(crate) fn poll_flush(
         &mut self,
@@ -195,9 +209,6 @@ impl Visitor {
         }
         output.first.clear();
         output.sent = 0;
-        if output.first.capacity() > KEPT {
-            output.first = Vec::new();
-        }
         while let Some(segment) = output.segments.front_mut() {
             match segment {
                 Segment::Bytes(bytes) => {

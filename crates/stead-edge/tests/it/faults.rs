@@ -78,6 +78,8 @@ fn what_an_instance_did_not_take_of_a_body_is_not_the_next_request() {
     let running = Running::start(server.table(Protocol::Http));
     let mut visitor = running.visit();
     visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n");
+    // So much that an instance is asked for.
+    visitor.send(&[b'x'; 300_000]);
     for _ in 0..30 {
         // The instance takes nothing of this, and answers in between.
         std::thread::sleep(Duration::from_millis(20));
@@ -244,7 +246,7 @@ fn a_reader_may_pause_longer_than_the_app_may_think() {
     spec.timeout = Duration::from_millis(300);
     let running = Running::start(table(spec));
     let mut visitor = running.visit();
-    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(visitor.raw(15), b"HTTP/1.1 200 OK");
     std::thread::sleep(Duration::from_millis(1200));
     assert!(visitor.rest().len() > 30_000_000, "the rest was cut off");
