@@ -307,7 +307,7 @@ impl Exchange<'_, '_> {
             self.received.filled(length);
             let upgraded = self.decode(length == 0)?;
             if upgraded {
-                if !self.state.body_ended || !self.request.is_empty() {
+                if !self.body.is_done() || !self.request.is_empty() || self.state.deaf {
                     return Err(Failure::Broken(
                         "it switched protocols before it had the request".into(),
                     ));

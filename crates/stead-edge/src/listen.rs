@@ -182,7 +182,8 @@ async fn accept(
     }
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+/// The machine or this program has no descriptors or buffers left.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(

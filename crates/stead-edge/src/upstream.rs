@@ -230,6 +230,14 @@ impl Upstream {
             tokio::time::sleep(PATIENCE).await;
             let mut state = self.lock();
             state.dispatch(Instant::now());
+            // Whoever gave up is no reason to stay awake, even when no instance ever comes.
+            while state
+                .waiting
+                .front()
+                .is_some_and(oneshot::Sender::is_closed)
+            {
+                state.waiting.pop_front();
+            }
             if state.waiting.is_empty() {
                 state.watched = false;
                 return;

@@ -2,6 +2,7 @@
 //! on another instance if nothing reached the first one.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -17,6 +18,7 @@ use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
+use crate::listen::is_exhausted;
 use crate::page::Reason;
 use crate::tunnel;
 use crate::upstream::{Lease, Stream, Unavailable, Upstream};
@@ -79,8 +81,12 @@ impl Request<'_> {
             let reused = lease.stream.is_some();
             let stream = match connect(&mut lease).await {
                 Ok(stream) => stream,
-                Err(why) => {
-                    lease.failed(why);
+                // This machine's own limit, not the instance's failure: nobody is to restart it for that.
+                Err(error) if is_exhausted(&error) => {
+                    return self.error_because(503, Reason::Busy);
+                }
+                Err(error) => {
+                    lease.failed(format!("cannot connect: {error}"));
                     if attempt == ATTEMPTS {
                         return self.error(502);
                     }
@@ -116,7 +122,7 @@ impl Request<'_> {
                     };
                 }
                 Ok((End::Upgraded, received)) => {
-                    tunnel::run(self.visitor, &stream, received).await;
+                    tunnel::run(self.visitor, &stream, received, self.deadline).await;
                     return Next::Ended;
                 }
                 Err(Failure::Unsent(_)) if attempt < ATTEMPTS => {}
@@ -363,16 +369,16 @@ impl Drop for Held<'_> {
     }
 }
 
-async fn connect(lease: &mut Lease) -> Result<Stream, String> {
+async fn connect(lease: &mut Lease) -> io::Result<Stream> {
     if let Some(stream) = lease.stream.take() {
-        return stream
-            .settle()
-            .map_err(|error| format!("its connection cannot be used: {error}"));
+        return stream.settle();
     }
     match tokio::time::timeout(CONNECT_TIMEOUT, Stream::connect(&lease.address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(format!("cannot connect: {error}")),
-        Err(_) => Err("cannot connect: it does not answer".into()),
+        Ok(opened) => opened,
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it does not answer",
+        )),
     }
 }
 

@@ -461,3 +461,65 @@ fn a_visitor_who_asks_first_and_reads_nothing_is_let_go() {
     assert_eq!(visitor.raw(25), b"HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(visitor.answer(false).status, 408);
 }
+
+#[test]
+fn an_upgraded_connection_does_not_outlive_its_instance_for_long() {
+    let server = Scripted::start(|mut stream, _| {
+        if read_head(&mut stream) {
+            let head =
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbye";
+            stream.write_all(head).unwrap();
+        }
+    });
+    let mut running = Running::start(server.table(Protocol::Http));
+    let mut visitor = running.visit();
+    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    assert_eq!(visitor.answer(true).status, 101);
+    // The visitor sees the end, and says nothing.
+    assert_eq!(visitor.rest(), b"bye");
+    running.publish(RoutingTable::default());
+    running.wait_for(|event| matches!(event, EdgeEvent::Drained { .. }));
+}
+
+#[test]
+fn an_instance_that_switches_protocols_too_early_is_a_502() {
+    let server = Scripted::start(|mut stream, _| {
+        if read_head(&mut stream) {
+            let head =
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+            stream.write_all(head).unwrap();
+            let _ = stream.read(&mut [0]);
+        }
+    });
+    let running = Running::start(server.table(Protocol::Http));
+    let mut visitor = running.visit();
+    visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 600000\r\n\r\n");
+    visitor.send(&vec![b'x'; 300_000]);
+    assert_eq!(visitor.answer(false).status, 502);
+}
+
+#[test]
+fn a_visitor_who_always_reads_a_little_gets_everything() {
+    let server = Scripted::start(|mut stream, _| {
+        if read_head(&mut stream) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n");
+            for number in (0..40_000_000 / 8).step_by(1000) {
+                let numbers = (number..number + 1000).flat_map(u64::to_be_bytes);
+                if stream.write_all(&numbers.collect::<Vec<u8>>()).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let running = Running::start(server.table(Protocol::Http));
+    let mut visitor = running.visit();
+    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = visitor.answer(false);
+    assert_eq!(answer.body.len(), 40_000_000);
+    let wrong = answer
+        .body
+        .chunks(8)
+        .enumerate()
+        .find(|(number, piece)| **piece != (*number as u64).to_be_bytes());
+    assert!(wrong.is_none(), "{wrong:?}");
+}
