@@ -376,3 +376,6 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
 use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 mod stream;
 
@@ -442,3 +443,6 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,18 @@ impl Output {
         }
     }
 
+    /// What of the bytes was not sent.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.first[self.sent..].to_vec();
+        for segment in &self.segments {
+            if let Segment::Bytes(more) = segment {
+                bytes.extend_from_slice(more);
+            }
+        }
+        bytes
+    }
+
     /// Forget what was not sent.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -272,3 +284,6 @@ fn poll_sendfile(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
