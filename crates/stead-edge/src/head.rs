@@ -18,6 +18,9 @@ const TARGET_LIMIT: usize = 16 * 1024;
 /// Most header lines. More are answered 431.
 const HEADER_LIMIT: usize = 100;
 
+/// Memory that is kept for the next head, bytes.
+const KEPT: usize = 4 * 1024;
+
 /// One header line, as ranges into [`Head::bytes`].
 #[derive(Clone, Debug)]
 struct Line {
@@ -91,6 +94,13 @@ impl Head {
         self.read_target()?;
         self.decide()?;
         Ok(Parsed::Complete(skip + length))
+    }
+
+    /// Keep no more memory than a common head needs: the visitor may be idle for long.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            *self = Self::default();
+        }
     }
 
     fn clear(&mut self) {

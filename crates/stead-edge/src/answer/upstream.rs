@@ -151,7 +151,8 @@ impl Request<'_> {
         let mut held = Held::new(self.shared);
         self.deadline.set(self.shared.settings.stall_timeout);
         loop {
-            let used = body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| {
+            let room = INLINE_LIMIT - taken.len();
+            let used = body.take(self.visitor.input.data(), room, |bytes| {
                 taken.extend_from_slice(bytes)
             });
             let used = used.map_err(Failure::Body)?;

@@ -4,5 +4,6 @@ mod faults;
 mod forwarding;
 mod framing;
 mod http_upstreams;
+mod refused;
 mod running;
 mod tables;
