@@ -1,5 +1,7 @@
 //! The edge as visitors meet it: real sockets, and the real worker behind it.
 
+#![allow(clippy::unwrap_used)]
+
 mod faults;
 mod forwarding;
 mod framing;

@@ -5,6 +5,9 @@ use crate::forward::{self, Forwarded};
 use crate::frames::{self, Connection};
 use crate::head::{Head, Parsed};
 
+/// A request, its inline body, and what the environ has.
+type Case = (Vec<u8>, Option<&'static [u8]>, Vec<(&'static str, String)>);
+
 /// Reads frames from its standard input and prints each environ as a line of JSON.
 const READER: &str = r#"
 import json, marshal, struct, sys
@@ -29,7 +32,7 @@ while data:
 fn python_reads_what_is_marshalled() {
     let long = "l".repeat(300);
     let latin = "\u{e9}".repeat(200);
-    let cases: Vec<(Vec<u8>, Option<&[u8]>, Vec<(&str, String)>)> = vec![
+    let cases: Vec<Case> = vec![
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), None, vec![("REQUEST_METHOD", "GET".into()), ("HTTP_HOST", "a".into()), ("kind", "1".into()), ("body", "none".into()), ("SCRIPT_NAME", String::new()), ("QUERY_STRING", String::new())]),
         (b"GET / HTTP/1.0\r\n\r\n".to_vec(), None, vec![("SERVER_NAME", "localhost".into()), ("SERVER_PROTOCOL", "HTTP/1.0".into()), ("SERVER_PORT", "8000".into())]),
         (b"GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n".to_vec(), None, vec![("SERVER_NAME", "[::1]".into()), ("SERVER_PORT", "81".into())]),
