@@ -85,6 +85,9 @@ async fn a_connection_made_while_an_instance_restarts_waits() {
     let answer = tokio::task::spawn_blocking(move || {
         use std::io::{Read, Write};
         let mut stream = std::os::unix::net::UnixStream::connect(path).expect("somebody listens");
+        stream
+            .set_read_timeout(Some(crate::house::PATIENCE))
+            .unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

@@ -413,17 +413,18 @@ fn places_to_fill(
         .filter(|i| i.release == wanted.release || !visited)
         .map(|i| i.slot)
         .collect();
-    // A worker's place is filled again by a worker in the same place; a visited process may use any.
-    let own: BTreeSet<u32> = of(observed, wanted.release, name)
-        .filter(|i| visited || kept.alive.contains(&i.id))
+    let in_use: BTreeSet<u32> = of(observed, wanted.release, name)
+        .filter(|i| kept.alive.contains(&i.id) || visited && i.recycle)
         .map(|i| i.slot)
         .collect();
     let mut slot = 0;
     while missing > 0 {
         slot += 1;
-        if own.contains(&slot) {
+        if in_use.contains(&slot) {
             continue;
         }
+        // A place whose instance is still ending is this one's, or a crash loop would go from place to place
+        // and never be held up.
         missing -= 1;
         let held = observed.holds.iter().any(|h| {
             h.release == wanted.release
