@@ -336,8 +336,12 @@ fn start(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<St
     let mut started: BTreeMap<&str, u32> = BTreeMap::new();
     let mut releases: Vec<&Wanted> = desired.serving.iter().collect();
     if let Some(new) = candidate(desired) {
+        // One of it has ended and is being buried: soon it is known why, and nothing more is started for it.
+        let dying = |i: &Instance| i.release == new.release && i.phase == Phase::Killed;
+        let doomed =
+            observed.sent.release != Some(new.release) && observed.instances.iter().any(dying);
         if command_done(new, observed) {
-            releases.push(new);
+            releases.extend((!doomed).then_some(new));
         } else if !matches!(observed.release_command, Some(ReleaseCommand::Running(_))) {
             let release = new.release;
             steps.push(Step::RunReleaseCommand { release });
