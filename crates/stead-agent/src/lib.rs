@@ -41,6 +41,7 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::release::Release;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+mod clock;
 mod environment;
 mod keeper;
 mod listener;

@@ -50,6 +50,10 @@ pub(crate) fn read(pid: i32) -> Option<Process> {
 
 /// `root`, everything that descends from it, and everything in one of their sessions.
 pub(crate) fn tree(all: &[Process], root: i32) -> Vec<i32> {
+    // Everything descends from these.
+    if root <= 1 {
+        return Vec::new();
+    }
     let mut found = HashSet::from([root]);
     loop {
         let before = found.len();
@@ -70,6 +74,10 @@ pub(crate) fn tree(all: &[Process], root: i32) -> Vec<i32> {
 
 /// Does the environment that a process was started with have exactly this `NAME=value`?
 fn has_marker(pid: i32, marker: &[u8]) -> bool {
+    // No marker, or one without a value, would be found everywhere.
+    if marker.is_empty() || marker.ends_with(b"=") {
+        return false;
+    }
     fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|b| *b == 0).any(|line| line == marker))
 }
@@ -86,6 +94,14 @@ pub(crate) struct Belonging {
 }
 
 impl Belonging {
+    /// A process and what descends from it, its session apart.
+    pub(crate) fn tree_of(root: i32) -> Self {
+        Self {
+            roots: vec![root],
+            ..Self::default()
+        }
+    }
+
     /// The processes that belong, zombies apart.
     pub(crate) fn members(&self) -> Vec<i32> {
         let own = std::process::id() as i32;

@@ -19,7 +19,10 @@ use crate::{Control, Embedded, Report, Stopped, machine};
 mod children;
 mod endings;
 mod generation;
+mod jobs;
+mod preload;
 mod probe;
+mod programs;
 mod publish;
 mod size;
 mod start;
@@ -35,6 +38,8 @@ enum Event {
     Ended(Ended),
     /// What an instance that is starting listens on.
     Listening(InstanceId, Vec<std::net::SocketAddr>),
+    /// A preloading worker said something.
+    Worker(preload::Said),
     /// What instances take of memory, and sessions found below them.
     Measured(Vec<size::Measured>),
 }
@@ -74,6 +79,10 @@ struct Runtime {
     /// Processes that insist on a port of their own, in the release that was seen last.
     insisting: HashSet<String>,
     measuring: size::Measuring,
+    jobs: jobs::Jobs,
+    workers: Vec<preload::Worker>,
+    next_worker: u64,
+    ending: programs::Ending,
     cpus: u32,
     stopping: bool,
     /// The first release could not be started.
@@ -159,6 +168,7 @@ fn open(
     let spawner = Spawner::start().map_err(failed("start a thread"))?;
     let logs =
         Logs::start(state.dir().join("logs"), reports.clone()).map_err(failed("start a thread"))?;
+    let jobs = jobs::Jobs::new(crate::clock::Clocks::open(state.dir()));
     let cpus = machine::cpus();
     let runtime = Runtime {
         epoch: Instant::now(),
@@ -192,6 +202,10 @@ fn open(
         next_probe: 1,
         insisting: HashSet::new(),
         measuring: size::Measuring::default(),
+        jobs,
+        workers: Vec::new(),
+        next_worker: 1,
+        ending: Vec::new(),
         cpus,
         stopping: false,
         failed: false,
@@ -215,6 +229,9 @@ impl Runtime {
             }
         }
         self.probe_those_due();
+        self.mind_the_jobs().await;
+        self.end_idle_workers();
+        self.kill_those_overdue();
         self.measure_if_due();
         self.report_when_complete();
         self.forget_generations();
@@ -257,6 +274,7 @@ impl Runtime {
         match event {
             Event::Ended(ended) => self.ended(ended),
             Event::Listening(id, addresses) => self.listening(id, addresses),
+            Event::Worker(said) => self.worker_said(said),
             Event::Measured(measured) => self.measured(measured),
         }
     }
@@ -312,6 +330,8 @@ impl Runtime {
             plan::next_wake(&self.observed),
             self.next_probe_due(),
             confirm,
+            self.next_job(),
+            self.next_overdue(),
         ]
         .into_iter()
         .flatten()

@@ -21,6 +21,10 @@ pub(crate) enum Owner {
     Instance(InstanceId),
     /// The release command of this release.
     ReleaseCommand(u64),
+    /// A run of a job.
+    Job(u64),
+    /// A worker that forks instances.
+    Worker(u64),
 }
 
 /// A child that was not reaped yet, so that its id is still its own.
@@ -155,8 +159,10 @@ impl Runtime {
             }
         }
         for (pid, owner, marker, mut log) in dead {
-            if let Owner::Instance(id) = owner {
-                self.instance_ended(id);
+            match owner {
+                Owner::Instance(id) => self.instance_ended(id),
+                Owner::Worker(id) => self.worker_dying(id),
+                Owner::ReleaseCommand(_) | Owner::Job(_) => {}
             }
             let events = self.events.clone();
             tokio::spawn(async move {

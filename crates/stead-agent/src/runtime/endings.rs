@@ -10,6 +10,7 @@ use super::Runtime;
 use super::children::{Ended, Owner, Status};
 use crate::Report;
 use crate::listener;
+use crate::processes::Belonging;
 use crate::state::Failure;
 
 /// So many ends within a minute are a crash loop.
@@ -28,7 +29,7 @@ impl Runtime {
             self.count_failure(id);
         }
         self.set_phase(id, Phase::Stopping);
-        self.children.signal(&Owner::Instance(id), Signal::TERM);
+        self.signal_instance(id, Signal::TERM);
     }
 
     /// SIGKILL to an instance and everything that belongs to it.
@@ -46,9 +47,15 @@ impl Runtime {
             );
         }
         self.set_phase(id, Phase::Killed);
-        let owner = Owner::Instance(id);
-        self.children.signal(&owner, Signal::KILL);
-        if let Some(belonging) = self.children.belonging(&owner) {
+        let forked = self.live.get(&id).filter(|live| live.worker.is_some());
+        let belonging = match forked {
+            Some(live) => self
+                .is_still_forked(live)
+                .then(|| Belonging::tree_of(live.pid)),
+            None => self.children.belonging(&Owner::Instance(id)),
+        };
+        self.signal_instance(id, Signal::KILL);
+        if let Some(belonging) = belonging {
             tokio::task::spawn_blocking(move || belonging.end(Duration::from_secs(2)));
         }
     }
@@ -73,6 +80,8 @@ impl Runtime {
         match ended.owner {
             Owner::Instance(id) => self.instance_buried(id, &ended),
             Owner::ReleaseCommand(key) => self.release_command_ended(key, &ended),
+            Owner::Job(run) => self.job_ended(run, &ended),
+            Owner::Worker(id) => self.worker_ended(id, &ended),
         }
     }
 

@@ -87,6 +87,8 @@ pub(crate) struct Live {
     pub(crate) started: Duration,
     /// When its program ended without having been told to.
     pub(crate) ended_by_itself: Option<Duration>,
+    /// Forked by this preloading worker.
+    pub(crate) worker: Option<u64>,
     pub(crate) probing: Probing,
 }
 

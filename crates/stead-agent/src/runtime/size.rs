@@ -106,6 +106,7 @@ impl Runtime {
             .iter()
             .filter(|i| i.phase == Phase::Healthy || !i.visited)
             .filter_map(|i| Some((i.id, self.live.get(&i.id)?.pid)))
+            .filter(|(_, pid)| *pid > 1)
             .collect();
         if roots.is_empty() {
             return;

@@ -69,7 +69,15 @@ impl Runtime {
             },
         };
         let name = format!("{process}.{slot}");
-        match self.start_program(id, release, &process, slot, &name).await {
+        let preload = match &spec.start {
+            Start::Preload(argv) if spec.listen.is_some() => Some(argv.clone()),
+            _ => None,
+        };
+        let started = match preload {
+            Some(argv) => self.fork(id, release, &process, slot, &argv).await,
+            None => self.start_program(id, release, &process, slot, &name).await,
+        };
+        match started {
             Ok(live) => {
                 self.observed.instances.push(instance);
                 self.live.insert(id, live);
@@ -135,6 +143,7 @@ impl Runtime {
             port: place.port,
             started: now,
             ended_by_itself: None,
+            worker: None,
         })
     }
 

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use rustix::process::Signal;
 use stead_model::manifest::Count;
 use stead_model::plan::{ReleaseCommand, Wanted, Why};
 use stead_model::release::Release;
@@ -260,14 +259,10 @@ impl Runtime {
     pub(crate) fn stop_everything(&mut self) {
         self.desired.target = None;
         self.desired.serving = None;
-        let signal = if self.desired.at_once {
-            Signal::KILL
-        } else {
-            Signal::TERM
-        };
         if let Some(ReleaseCommand::Running(key)) = self.observed.release_command {
-            self.children.signal(&Owner::ReleaseCommand(key), signal);
+            self.end_program(&Owner::ReleaseCommand(key));
         }
+        self.end_jobs();
     }
 
     /// Forget releases of which nothing is left.
@@ -279,6 +274,7 @@ impl Runtime {
                 || self.observed.release_command == Some(ReleaseCommand::Running(*key))
                 || self.unanswered.values().any(|t| t.release == Some(*key))
                 || self.observed.sent.release == Some(*key)
+                || self.workers.iter().any(|w| w.is_of(*key))
                 || self.observed.confirmed.release == Some(*key)
         };
         let gone: Vec<u64> = self

@@ -152,6 +152,17 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// A request to one instance, around the table.
+    pub(crate) async fn visit_instance(
+        &self,
+        instance: &stead_model::routing::Instance,
+        path: &str,
+    ) -> std::io::Result<(u16, String)> {
+        get(&instance.address, "localhost", path).await
+    }
+}
+
 pub(crate) fn ids(table: &RoutingTable) -> impl Iterator<Item = InstanceId> {
     table
         .upstreams

@@ -336,8 +336,12 @@ fn start(desired: &Desired, observed: &Observed, kept: &Kept, steps: &mut Vec<St
     let mut started: BTreeMap<&str, u32> = BTreeMap::new();
     let mut releases: Vec<&Wanted> = desired.serving.iter().collect();
     if let Some(new) = candidate(desired) {
+        // One of it has ended and is being buried: soon it is known why, and nothing more is started for it.
+        let dying = |i: &Instance| i.release == new.release && i.phase == Phase::Killed;
+        let doomed =
+            observed.sent.release != Some(new.release) && observed.instances.iter().any(dying);
         if command_done(new, observed) {
-            releases.push(new);
+            releases.extend((!doomed).then_some(new));
         } else if !matches!(observed.release_command, Some(ReleaseCommand::Running(_))) {
             let release = new.release;
             steps.push(Step::RunReleaseCommand { release });
@@ -413,17 +417,18 @@ fn places_to_fill(
         .filter(|i| i.release == wanted.release || !visited)
         .map(|i| i.slot)
         .collect();
-    // A worker's place is filled again by a worker in the same place; a visited process may use any.
-    let own: BTreeSet<u32> = of(observed, wanted.release, name)
-        .filter(|i| visited || kept.alive.contains(&i.id))
+    let in_use: BTreeSet<u32> = of(observed, wanted.release, name)
+        .filter(|i| kept.alive.contains(&i.id) || visited && i.recycle)
         .map(|i| i.slot)
         .collect();
     let mut slot = 0;
     while missing > 0 {
         slot += 1;
-        if own.contains(&slot) {
+        if in_use.contains(&slot) {
             continue;
         }
+        // A place whose instance is still ending is this one's, or a crash loop would go from place to place
+        // and never be held up.
         missing -= 1;
         let held = observed.holds.iter().any(|h| {
             h.release == wanted.release
