@@ -43,8 +43,11 @@ pub(crate) struct Arguments {
     /// How many measurements one median is made of.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How often Stead reloads under load; each peer beside it a tenth as often, but at least twice.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    reloads: u32,
     /// One short round of each: to see that it runs, not to measure.
-    #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
+    #[arg(long, conflicts_with_all = ["seconds", "rounds", "reloads"])]
     quick: bool,
 }
 
@@ -187,8 +190,8 @@ fn pace(arguments: &Arguments) -> Pace {
     Pace {
         rounds: arguments.rounds as usize,
         time: Duration::from_secs(arguments.seconds),
-        reloads: 100,
-        other_reloads: 10,
+        reloads: arguments.reloads as usize,
+        other_reloads: (arguments.reloads as usize / 10).max(2),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Length of every date that [`format`] writes: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Length of every date that [`format()`] writes: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) const LENGTH: usize = 29;
 
 const DAY: i64 = 86_400;

@@ -3,8 +3,8 @@
 //! Routes arrive as whole [`stead_model::routing::RoutingTable`] values; nothing here edits one.
 //! Invariant: no disk read but of the files that it serves, and no wait on the agent while a visitor waits.
 //!
-//! The way of a request: [`connection`] reads a head ([`head`]), [`answer`] finds its route
-//! ([`router`]) and, for an upstream, an instance ([`upstream`]); [`exchange`] carries the
+//! The way of a request: `connection` reads a head (`head`), `answer` finds its route
+//! (`router`) and, for an upstream, an instance (`upstream`); `exchange` carries the
 //! request there and the response back.
 
 mod answer;

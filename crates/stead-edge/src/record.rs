@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 pub(crate) struct Entry<'a> {
     /// When its head was complete: microseconds since 1970.
     pub(crate) time: i64,
-    /// [`crate::forwarded::Peer::address`]
+    /// The visitor's address.
     pub(crate) remote: &'a str,
     /// Empty when the request line could not be read.
     pub(crate) method: &'a [u8],

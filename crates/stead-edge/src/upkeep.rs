@@ -83,7 +83,7 @@ pub(crate) fn record(
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let entry = Entry {
-            time: now.as_secs() as i64,
+            time: now.as_micros() as i64,
             remote: &connection.remote,
             method: head.method(),
             target: head.target(),

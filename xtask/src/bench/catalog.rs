@@ -122,9 +122,17 @@ pub(crate) const PEERS: [Peer; 5] = [
     Peer {
         name: STEAD,
         label: "Stead",
-        setting: "`stead up`, default settings",
+        setting: "`stead up --access-log off`, else default settings",
         programs: &[Program {
-            arguments: &["{stead}", "up", "{app}", "--port", "{port}"],
+            arguments: &[
+                "{stead}",
+                "up",
+                "{app}",
+                "--port",
+                "{port}",
+                "--access-log",
+                "off",
+            ],
             files: &[],
         }],
         reloads: 0,

@@ -35,8 +35,8 @@ impl Results {
             "All peers of a work ran on the same machine and in turn: {} rounds of {} s for each, begun\n\
              with another peer each time; figures are medians. Load came from `wrk` (one thread) over loopback on\n\
              the same machine, so requests per second say who left it the most CPU. CPU seconds are those of all\n\
-             server processes, front and workers, from `/proc`. Access logs of the peers are off; Stead runs as\n\
-             `stead up` starts it. Configurations: [peers](peers), [apps](apps), [wrk scripts](wrk).\n",
+             server processes, front and workers, from `/proc`. Access logs are off, everybody's; Stead runs as\n\
+             `stead up` starts it otherwise. Configurations: [peers](peers), [apps](apps), [wrk scripts](wrk).\n",
             pace.rounds,
             pace.time.as_secs()
         );

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod errors;
+mod examples;
 mod facts;
 mod failing_apps;
 mod reloading;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The smallest WSGI app that can be told apart from its next version.
 pub(crate) const WSGI: &str = r#"
@@ -45,6 +45,21 @@ impl Tree {
     /// `app.py` is [`WSGI`], `stead.toml` is [`ONE`].
     pub(crate) fn wsgi() -> Self {
         Self::new(&[("app.py", WSGI), ("stead.toml", ONE)])
+    }
+
+    /// A copy of one of `examples/`.
+    pub(crate) fn example(name: &str) -> Self {
+        let tree = Self::new(&[]);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        let copied = Command::new("cp")
+            .arg("-R")
+            .arg(from.join("."))
+            .arg(tree.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        let _ = std::fs::remove_dir_all(tree.path().join(".stead"));
+        tree
     }
 
     pub(crate) fn path(&self) -> PathBuf {
