@@ -42,6 +42,7 @@ impl RunDir {
             .unwrap_or_else(|| "/tmp".into());
         let dir = tempfile::Builder::new()
             .prefix("stead-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
         Ok(Self { path: dir.keep() })
     }

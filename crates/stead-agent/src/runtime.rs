@@ -41,7 +41,7 @@ enum Event {
     /// A preloading worker said something.
     Worker(preload::Said),
     /// What instances take of memory, and sessions found below them.
-    Measured(Vec<size::Measured>),
+    Measured(size::Measurement),
 }
 
 /// Everything that is known.
@@ -335,7 +335,7 @@ impl Runtime {
         ]
         .into_iter()
         .flatten()
-        .chain([self.measuring.next])
+        .chain(self.next_measuring())
         .map(|at| at.saturating_sub(now))
         .min()
         .unwrap_or_default()

@@ -226,7 +226,7 @@ impl Kept {
         let leaving = of(observed, wanted.release, name).any(|i| !is_up(i));
         let retiring = up
             .iter()
-            .filter(|i| i.recycle && i.phase == Phase::Healthy || i.recycle && !i.visited)
+            .filter(|i| i.recycle && (i.phase == Phase::Healthy || !i.visited))
             .map(|i| i.id)
             .min()
             // One at a time: not while the one before it is still ending.
@@ -240,7 +240,8 @@ impl Kept {
         if let Some(id) = retiring {
             let replaced = stay.iter().filter(|i| is_ready(i, observed.now)).count() >= n;
             let no_room = alive(observed, name) >= process.ceiling;
-            if !(replaced || process.visited && no_room && stay.len() < n || !process.visited) {
+            let must_go_first = !process.visited || no_room && stay.len() < n;
+            if !replaced && !must_go_first {
                 self.alive.insert(id);
                 self.retiring.insert(id);
             }
