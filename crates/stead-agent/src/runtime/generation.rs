@@ -106,6 +106,8 @@ pub(crate) struct Probing {
     pub(crate) turn: usize,
     /// The address of the probe under way.
     pub(crate) address: Option<Address>,
+    /// Processor time used, and when that was found.
+    pub(crate) cpu: Option<(Duration, Duration)>,
     /// When ports were looked for last.
     pub(crate) looked: Duration,
 }

@@ -248,7 +248,7 @@ impl Runtime {
 
     /// How many instances of a process may be alive at once during a switch, given what the old release's take.
     pub(crate) fn ceiling_for_switch(&self, process: &str, count: Option<u32>) -> u32 {
-        if self.insisting.contains(process) {
+        if self.insisting.contains_key(process) {
             return 1;
         }
         let Some(serving) = &self.desired.serving else {
@@ -307,7 +307,7 @@ impl Runtime {
             .collect();
         for name in names
             .iter()
-            .filter(|name| !self.insisting.contains(*name))
+            .filter(|name| !self.insisting.contains_key(*name))
             .cloned()
             .collect::<Vec<_>>()
         {
@@ -406,3 +406,6 @@ fn megabytes(bytes: u64) -> String {
 fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;
