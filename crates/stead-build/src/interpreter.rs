@@ -295,6 +295,10 @@ impl Known {
         let Some(directory) = self.file.parent() else {
             return;
         };
+        // Looking (`stead check`) leaves no trace where nothing was built yet.
+        if !directory.parent().is_some_and(Path::is_dir) {
+            return;
+        }
         let _ = std::fs::create_dir_all(directory);
         let Ok(bytes) = serde_json::to_vec(&self.answers) else {
             return;

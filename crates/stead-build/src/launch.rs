@@ -163,7 +163,14 @@ fn stead(name: &str, entry: &str, process: &Process, place: Place<'_>) -> Result
         text(&environment.python()),
         text(&match place.planned {
             true => worker::path(place.state),
-            false => worker::write(place.state)?,
+            false => {
+                let python = environment.python();
+                worker::compiled(
+                    worker::write(place.state)?,
+                    &python,
+                    &environment.root.to_string_lossy(),
+                )
+            }
         }),
     ];
     if process.preload {

@@ -28,8 +28,10 @@ pub(crate) enum Next {
     Keep,
     /// It is closed once the answer was read.
     Close,
-    /// It is cut at once.
+    /// It is cut at once, in a way that the visitor notices.
     Cut,
+    /// It carried another protocol, and has ended.
+    Ended,
 }
 
 /// One request on its way.

@@ -25,7 +25,12 @@ impl Deadline {
 
     /// Move the deadline.
     pub(crate) fn set(&mut self, duration: Duration) {
-        self.at = Instant::now() + duration;
+        self.set_at(Instant::now() + duration);
+    }
+
+    /// Move the deadline to that instant.
+    pub(crate) fn set_at(&mut self, at: Instant) {
+        self.at = at;
         if self.at < self.sleep.deadline() {
             self.sleep.as_mut().reset(self.at);
         }

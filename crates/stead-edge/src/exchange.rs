@@ -19,16 +19,20 @@ use crate::frames;
 use crate::response::Response;
 use crate::upstream::{Stream, Unread};
 use crate::visitor::{Output, Visitor};
+use tokio::time::Instant;
 
 mod from_frames;
 mod from_http;
 
 pub(crate) use from_http::HttpDecoder;
 
-/// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
-const OUTPUT_LIMIT: usize = 1024 * 1024;
 /// Request body bytes taken in one go.
 const BODY_PIECE: usize = 64 * 1024;
+
+/// So much of a body must come within the stall time, bytes.
+const BODY_STEP: usize = 64 * 1024;
+/// Descriptors that an instance may pass before it sends what is in them.
+const DESCRIPTOR_LIMIT: usize = 8;
 
 /// How the rest of the request's body goes to the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub(crate) enum Failure {
     Body(BodyError),
     /// The visitor stopped sending the body.
     BodyStalled,
+    /// Too many bodies are coming in at once.
+    Crowded,
 }
 
 /// One exchange.
@@ -91,8 +97,10 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) body: &'a mut Body,
     pub(crate) coding: BodyCoding,
     pub(crate) decoder: Decoder,
-    /// Without a sign of life from the instance or the visitor.
+    /// Without a sign of life from the instance.
     pub(crate) timeout: Duration,
+    /// Without a sign of life from the visitor, while the edge waits for the visitor.
+    pub(crate) stall: Duration,
     /// Read from the instance and not yet decoded.
     pub(crate) received: Unread,
     pub(crate) state: State,
@@ -113,6 +121,9 @@ pub(crate) struct State {
     complete: bool,
     /// What was read before this exchange began has been looked at.
     looked: bool,
+    /// When so much as [`BODY_STEP`] of the body must have come, and how much of it has.
+    body_until: Option<Instant>,
+    body_seen: usize,
 }
 
 impl Exchange<'_, '_> {
@@ -139,9 +150,6 @@ impl Exchange<'_, '_> {
                     return Poll::Ready(Err(Failure::Visitor));
                 }
             }
-            if self.visitor.ended && self.response.is_endless() {
-                return Poll::Ready(Err(Failure::Visitor));
-            }
             if let Some(end) = self.receive(context, &mut progress)? {
                 return Poll::Ready(Ok(end));
             }
@@ -153,7 +161,7 @@ impl Exchange<'_, '_> {
             if !progress {
                 break;
             }
-            self.deadline.set(self.timeout);
+            self.move_deadline();
         }
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
@@ -161,10 +169,15 @@ impl Exchange<'_, '_> {
         if !self.visitor.output.is_empty() {
             return Poll::Ready(Err(Failure::Visitor));
         }
-        if !self.state.body_ended && self.request.is_empty() {
+        if self.wants_body() {
             return Poll::Ready(Err(Failure::BodyStalled));
         }
-        if self.response.has_begun() && matches!(self.decoder, Decoder::Http(_)) {
+        if self.response.is_endless() && self.visitor.ended {
+            // Who has closed one side may still read the other; but not for ever in silence, since
+            // most of them are gone.
+            return Poll::Ready(Err(Failure::Visitor));
+        }
+        if self.response.is_endless() && matches!(self.decoder, Decoder::Http(_)) {
             // A stream of events may be silent for as long as it likes.
             self.deadline.set(self.timeout);
             let _ = self.deadline.poll(context);
@@ -173,13 +186,43 @@ impl Exchange<'_, '_> {
         Poll::Ready(Err(Failure::TimedOut))
     }
 
+    /// Whoever is waited for has its own time. For a body that is a minimum of speed: one that comes
+    /// byte by byte would hold a worker's thread for as long as the visitor likes.
+    fn move_deadline(&mut self) {
+        if !self.visitor.output.is_empty() {
+            self.deadline.set(self.stall);
+        } else if self.wants_body() {
+            let state = &mut self.state;
+            let until = match state.body_until {
+                Some(until) if state.body_seen < BODY_STEP => until,
+                _ => {
+                    state.body_seen = 0;
+                    Instant::now() + self.stall
+                }
+            };
+            state.body_until = Some(until);
+            self.deadline.set_at(until);
+        } else {
+            self.deadline.set(self.timeout);
+        }
+    }
+
+    /// The instance has all of the body that came, and more is to come.
+    fn wants_body(&self) -> bool {
+        !self.state.body_ended && self.request.is_empty()
+    }
+
     fn send(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
         while self.state.sent < self.request.len() {
             match self
                 .stream
                 .poll_send(context, &self.request[self.state.sent..])
             {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    // Time in which the instance does not read is not the visitor's.
+                    self.state.body_until = None;
+                    return Ok(());
+                }
                 Poll::Ready(Ok(length)) => {
                     self.state.sent += length;
                     self.state.begun = true;
@@ -228,6 +271,7 @@ impl Exchange<'_, '_> {
         }
         *progress = true;
         self.visitor.input.consume(used);
+        self.state.body_seen += used;
         if self.body.is_done() {
             self.coding.append_end(self.request);
             self.state.body_ended = true;
@@ -240,7 +284,7 @@ impl Exchange<'_, '_> {
         context: &mut Context<'_>,
         progress: &mut bool,
     ) -> Result<Option<End>, Failure> {
-        while !self.state.complete && self.visitor.output.held() < OUTPUT_LIMIT {
+        while !self.state.complete && !self.visitor.output.is_full() {
             let limit = match &self.decoder {
                 Decoder::Frames(decoder) => decoder.room(),
                 Decoder::Http(decoder) => decoder.room(),
@@ -271,7 +315,17 @@ impl Exchange<'_, '_> {
             self.received.bytes.filled(length);
             let upgraded = self.decode(length == 0)?;
             if upgraded {
+                if !self.body.is_done() || !self.request.is_empty() || self.state.deaf {
+                    return Err(Failure::Broken(
+                        "it switched protocols before it had the request".into(),
+                    ));
+                }
                 return Ok(Some(End::Upgraded));
+            }
+            if self.received.descriptors.len() > DESCRIPTOR_LIMIT {
+                return Err(Failure::Broken(
+                    "it passes files that it does not send".into(),
+                ));
             }
             if self.state.complete {
                 break;
@@ -287,10 +341,13 @@ impl Exchange<'_, '_> {
         if !self.state.complete {
             return Ok(None);
         }
+        if !self.body.is_done() {
+            // What the visitor still sends of the body must not be taken for the next request.
+            self.response.close();
+        }
         if !self.state.body_ended {
             // The app did not want the rest of the body.
             self.state.body_ended = true;
-            self.response.close();
             if self.coding == BodyCoding::Frames {
                 self.request
                     .extend_from_slice(&frames::header(frames::request::ABORT, 0));
@@ -330,8 +387,14 @@ impl Exchange<'_, '_> {
     }
 
     fn closed(&self, error: Option<&io::Error>) -> Failure {
-        let reset = error.is_none_or(|error| error.kind() == io::ErrorKind::ConnectionReset);
-        if !self.response.has_begun() && self.received.is_empty() && reset {
+        // A reset is the end of a connection on which something was left unread.
+        let ended = error.is_none_or(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        });
+        if !self.response.has_begun() && self.received.is_empty() && ended {
             return Failure::Closed;
         }
         match error {

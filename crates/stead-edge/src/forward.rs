@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::frames::Connection;
-use crate::head::{Head, tokens};
+use crate::head::Head;
+use crate::response::{is_named, names_any};
 
 /// A request id: 16 bytes of lower-case hexadecimal.
 pub(crate) type RequestId = [u8; 32];
@@ -16,17 +17,16 @@ pub(crate) struct Forwarded<'a> {
     host: &'a [u8],
     port: &'a [u8],
     id: &'a RequestId,
-    /// The tokens of `Connection`, when it names headers.
-    named: &'a [u8],
+    /// When a `Connection` header names headers: where to look.
+    named: Option<&'a Head>,
 }
 
 impl<'a> Forwarded<'a> {
     pub(crate) fn new(head: &'a Head, connection: &'a Connection, id: &'a RequestId) -> Self {
-        let named = head.header("connection").unwrap_or(b"");
-        let plain = |token: &[u8]| {
-            token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close")
-        };
-        let named = if tokens(named).all(plain) { b"" } else { named };
+        let names_any = head
+            .headers()
+            .any(|(name, value)| name.eq_ignore_ascii_case(b"connection") && names_any(value));
+        let named = names_any.then_some(head);
         let host = head.host();
         let port = match memchr::memrchr(b':', host) {
             Some(at) if at + 1 < host.len() && !host[at..].contains(&b']') => &host[at + 1..],
@@ -55,22 +55,21 @@ impl<'a> Forwarded<'a> {
 
     /// A header of the visitor's that the upstream gets.
     pub(crate) fn passes(&self, name: &[u8]) -> bool {
-        !is_own(name) && (self.named.is_empty() || !self.is_named(name))
+        !is_own(name) && self.named.is_none_or(|head| !is_hop(name, head))
     }
+}
 
-    /// Named by `Connection`, so meant for the edge alone (RFC 9110 section 7.6.1). What the message
-    /// needs to be understood cannot be taken away like this.
-    fn is_named(&self, name: &[u8]) -> bool {
-        let kept = [
-            &b"host"[..],
-            b"content-length",
-            b"content-type",
-            b"authorization",
-            b"cookie",
-        ];
-        tokens(self.named).any(|token| token.eq_ignore_ascii_case(name))
-            && !kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))
-    }
+/// Named by `Connection`, so meant for the edge alone. What the message needs to be understood cannot
+/// be taken away like this.
+fn is_hop(name: &[u8], head: &Head) -> bool {
+    let kept = [
+        &b"host"[..],
+        b"content-length",
+        b"content-type",
+        b"authorization",
+        b"cookie",
+    ];
+    is_named(name, head.headers()) && !kept.iter().any(|kept| name.eq_ignore_ascii_case(kept))
 }
 
 /// Hop-by-hop headers, what the edge sets itself, `Proxy` (CVE-2016-5385), and every name with a
@@ -82,19 +81,25 @@ fn is_own(name: &[u8]) -> bool {
         5 => is("proxy"),
         6 => is("expect"),
         7 => is("trailer") || is("upgrade"),
-        9 => is("forwarded") || is("x-real-ip"),
+        8 => is("x-scheme"),
+        9 => is("x-real-ip"),
         10 => is("connection") || is("keep-alive"),
         11 => is("remote-user") || is("x-client-ip"),
-        12 => is("x-request-id"),
+        12 => is("x-request-id") || is("x-url-scheme"),
         14 => is("true-client-ip"),
-        15 => is("x-forwarded-for"),
-        16 => is("x-forwarded-host") || is("x-forwarded-port") || is("proxy-connection"),
-        17 => is("x-forwarded-proto") || is("transfer-encoding"),
-        18 => is("x-forwarded-prefix") || is("x-forwarded-server"),
-        19 => is("proxy-authorization"),
+        15 => is("front-end-https"),
+        16 => is("proxy-connection") || is("cf-connecting-ip") || is("fastly-client-ip"),
+        17 => is("transfer-encoding"),
+        19 => is("proxy-authorization") || is("x-cluster-client-ip"),
         _ => false,
     };
-    own || name.iter().any(|byte| matches!(byte, b'_' | b'.'))
+    let begins = |with: &str| {
+        name.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    own || begins("forwarded")
+        || begins("x-forwarded")
+        || name.iter().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
 /// A new request id: unguessable enough to be unique, not meant to be secret.

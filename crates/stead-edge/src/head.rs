@@ -18,6 +18,9 @@ const TARGET_LIMIT: usize = 16 * 1024;
 /// Most header lines. More are answered 431.
 const HEADER_LIMIT: usize = 100;
 
+/// Memory that is kept for the next head, bytes.
+const KEPT: usize = 4 * 1024;
+
 /// One header line, as ranges into [`Head::bytes`].
 #[derive(Clone, Debug)]
 struct Line {
@@ -91,6 +94,13 @@ impl Head {
         self.read_target()?;
         self.decide()?;
         Ok(Parsed::Complete(skip + length))
+    }
+
+    /// Keep no more memory than a common head needs: the visitor may be idle for long.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            *self = Self::default();
+        }
     }
 
     fn clear(&mut self) {
@@ -210,7 +220,12 @@ impl Head {
                     upgrade_named |= token.eq_ignore_ascii_case(b"upgrade");
                 }
             } else if name.eq_ignore_ascii_case(b"upgrade") {
-                has_upgrade = !value.is_empty();
+                // HTTP/2 past the edge would be a tunnel around its routes and limits.
+                let http = |token: &[u8]| {
+                    token.eq_ignore_ascii_case(b"h2c")
+                        || token.to_ascii_lowercase().starts_with(b"http/")
+                };
+                has_upgrade = !value.is_empty() && !tokens(value).any(http);
             } else if name.eq_ignore_ascii_case(b"expect") {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(refuse(417, "unknown expectation"));
@@ -240,6 +255,11 @@ impl Head {
     /// As sent.
     pub(crate) fn target(&self) -> &[u8] {
         self.part(&self.target)
+    }
+
+    /// The target is a path, or the `*` of OPTIONS, rather than a URL.
+    pub(crate) fn is_origin_form(&self) -> bool {
+        matches!(self.target(), [b'/', ..] | b"*")
     }
 
     /// The target's path as sent, not decoded. Empty for `http://host` and `http://host?q`.
@@ -366,3 +386,6 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,6 +111,8 @@ pub(crate) struct Shared {
     stop: Notify,
     /// Connections of visitors.
     connections: AtomicUsize,
+    /// Bytes of request bodies that are coming in and wait here until they are whole.
+    body_bytes: AtomicUsize,
     /// Tells that the last connection has ended.
     quiet: Notify,
     /// A way into the access log; taken away when the edge ends.
@@ -160,6 +162,7 @@ pub fn start(
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
         connections: AtomicUsize::new(0),
+        body_bytes: AtomicUsize::new(0),
         quiet: Notify::new(),
     });
     let threads = listen::start(&shared, listeners, command_receiver)?;

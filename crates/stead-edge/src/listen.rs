@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -17,8 +18,10 @@ use crate::{Shared, connection, probe, upkeep};
 const STACK: usize = 512 * 1024;
 /// Pause after accepting failed for want of descriptors; those who are served meanwhile free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A connection on which nothing comes is checked after this time.
+const ALIVE: Duration = Duration::from_secs(60);
 
-type Visitor = (TcpStream, SocketAddr);
+type Visitor = (TcpStream, SocketAddr, Counted);
 
 /// Start the threads. They end when [`Shared::stop`] is notified.
 pub(crate) fn start(
@@ -41,6 +44,14 @@ pub(crate) fn start(
     }
     for listener in &listeners {
         listener.set_nonblocking(true)?;
+        // Accepted sockets inherit these. Responses are written whole: waiting for more only delays them.
+        let socket = SockRef::from(listener);
+        socket.set_tcp_nodelay(true)?;
+        // A visitor who vanished says nothing; a stream or an upgraded connection would wait for ever.
+        let alive = TcpKeepalive::new()
+            .with_time(ALIVE)
+            .with_interval(ALIVE / 4);
+        socket.set_tcp_keepalive(&alive.with_retries(4))?;
     }
     threads.push(thread(1, shared, move |shared| async move {
         let others: Arc<[_]> = others.into();
@@ -101,10 +112,9 @@ async fn serve_dealt(shared: Arc<Shared>, mut visitors: UnboundedReceiver<Visito
     shared.stopped().await;
 }
 
-fn serve(shared: &Arc<Shared>, (socket, peer): Visitor) {
+fn serve(shared: &Arc<Shared>, (socket, peer, counted): Visitor) {
     match tokio::net::TcpStream::from_std(socket) {
         Ok(socket) => {
-            let counted = Counted::new(shared);
             tokio::spawn(async move {
                 connection::serve(Arc::clone(&counted.0), socket, peer).await;
                 drop(counted);
@@ -149,20 +159,18 @@ async fn accept(
         };
         match accepted {
             Ok((socket, peer)) => {
-                // Responses are written whole; waiting for more only delays them.
-                let _ = socket.set_nodelay(true);
+                let counted = Counted::new(&shared);
                 let to = turn % (others.len() + 1);
                 turn += 1;
                 match others.get(to.wrapping_sub(1)) {
                     None => {
-                        let counted = Counted::new(&shared);
                         tokio::spawn(async move {
                             connection::serve(Arc::clone(&counted.0), socket, peer).await;
                             drop(counted);
                         });
                     }
                     Some(other) => match socket.into_std() {
-                        Ok(socket) => drop(other.send((socket, peer))),
+                        Ok(socket) => drop(other.send((socket, peer, counted))),
                         Err(error) => tell(&shared, error.to_string()),
                     },
                 }
@@ -174,7 +182,8 @@ async fn accept(
     }
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+/// The machine or this program has no descriptors or buffers left.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(

@@ -103,12 +103,17 @@ impl<'s> Response<'s> {
     ) -> Result<(), Malformed> {
         let code = status_code(status)?;
         let mut declared = None;
-        let (mut has_date, mut named) = (false, &b""[..]);
+        if code < 200 {
+            // A visitor would wait for another one, or speak another protocol from here on.
+            return Err(Malformed("an interim answer in place of the final one"));
+        }
+        let mut has_date = false;
+        let mut names_headers = false;
         for (name, value) in headers.clone() {
             check_header(name, value)?;
             match name.len() {
                 4 => has_date |= name.eq_ignore_ascii_case(b"date"),
-                10 if name.eq_ignore_ascii_case(b"connection") => named = value,
+                10 if name.eq_ignore_ascii_case(b"connection") => names_headers |= names_any(value),
                 14 if name.eq_ignore_ascii_case(b"content-length") => {
                     let length = crate::head::parse_length(value.trim_ascii());
                     let length = length.ok_or(Malformed("malformed Content-Length"))?;
@@ -120,7 +125,7 @@ impl<'s> Response<'s> {
                 _ => {}
             }
         }
-        let bodiless = matches!(code, 100..=199 | 204 | 304);
+        let bodiless = matches!(code, 204 | 304);
         let length = declared.or(whole.filter(|_| !bodiless));
         self.framing = match length {
             _ if bodiless || self.shape.is_head => Framing::Empty,
@@ -136,22 +141,22 @@ impl<'s> Response<'s> {
         output.write_with(|out| {
             out.extend_from_slice(b"HTTP/1.1 ");
             out.extend_from_slice(status);
-            for (name, value) in headers {
-                if passes(name, named) {
+            for (name, value) in headers.clone() {
+                if passes(name) && !(names_headers && is_named(name, headers.clone())) {
                     out.extend_from_slice(b"\r\n");
                     out.extend_from_slice(name);
                     out.extend_from_slice(b": ");
                     out.extend_from_slice(value);
                 }
             }
-            if let Some(length) = length.filter(|_| code >= 200 && code != 204) {
+            if let Some(length) = length.filter(|_| code != 204) {
                 out.extend_from_slice(b"\r\nContent-Length: ");
                 append_number(out, length);
             }
             if chunked {
                 out.extend_from_slice(b"\r\nTransfer-Encoding: chunked");
             }
-            if !has_date && code >= 200 {
+            if !has_date {
                 out.extend_from_slice(b"\r\nDate: ");
                 date::append_now(out);
             }
@@ -210,7 +215,7 @@ impl<'s> Response<'s> {
         if length == 0 {
             return;
         }
-        self.length += length;
+        self.length = self.length.saturating_add(length);
         if self.framing == Framing::Chunked {
             output.write_with(|out| {
                 append_hex(out, length);
@@ -270,7 +275,7 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
 }
 
 /// Headers about the connection are the edge's own; the length is written by it too.
-fn passes(name: &[u8], named: &[u8]) -> bool {
+fn passes(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let own = match name.len() {
         2 => is("te"),
@@ -281,7 +286,25 @@ fn passes(name: &[u8], named: &[u8]) -> bool {
         17 => is("transfer-encoding"),
         _ => false,
     };
-    !own && (named.is_empty() || !tokens(named).any(|token| token.eq_ignore_ascii_case(name)))
+    !own
+}
+
+/// A `Connection` header that names more than the connection's own fate.
+pub(crate) fn names_any(connection: &[u8]) -> bool {
+    tokens(connection).any(|token| {
+        !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close")
+    })
+}
+
+/// Any `Connection` header names this one, which is then meant for the next hop alone (RFC 9110 section 7.6.1).
+pub(crate) fn is_named<'a>(
+    name: &[u8],
+    mut headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> bool {
+    headers.any(|(header, value)| {
+        header.eq_ignore_ascii_case(b"connection")
+            && tokens(value).any(|token| token.eq_ignore_ascii_case(name))
+    })
 }
 
 pub(crate) fn append_number(out: &mut Vec<u8>, mut number: u64) {
@@ -336,3 +359,6 @@ pub(crate) fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What is in force: a router and the upstreams that it names. Replaced as a whole.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use stead_model::messages::EdgeEvent;
@@ -19,13 +19,22 @@ pub(crate) struct Table {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
 }
 
+/// Upstreams by name.
+#[derive(Debug, Default)]
+struct Named {
+    current: BTreeMap<String, Arc<Upstream>>,
+    /// No table names them any more, but they have requests yet. One that comes back goes on with its
+    /// counts: its instances are not drained when a request from before ends.
+    retired: BTreeMap<String, Weak<Upstream>>,
+}
+
 /// The place where tables are replaced.
 #[derive(Debug)]
 pub(crate) struct Tables {
     current: ArcSwap<Table>,
     /// Every upstream that the current table names. The lock is held while a table is replaced, and
     /// by nothing that serves visitors.
-    by_name: Mutex<BTreeMap<String, Arc<Upstream>>>,
+    by_name: Mutex<Named>,
     events: UnboundedSender<EdgeEvent>,
 }
 
@@ -51,13 +60,20 @@ impl Tables {
     /// Validate a table as a whole and put it in force. On an error nothing has changed.
     pub(crate) fn replace(&self, table: &RoutingTable) -> Result<(), String> {
         let router = Router::new(table)?;
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut *by_name);
+        let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let Named {
+            current: by_name,
+            retired,
+        } = &mut *named;
+        let before = std::mem::take(by_name);
+        retired.retain(|_, upstream| upstream.strong_count() > 0);
         for (name, spec) in &table.upstreams {
-            let upstream = match before.get(name) {
+            let known = before.get(name).cloned();
+            let known = known.or_else(|| retired.remove(name)?.upgrade());
+            let upstream = match known {
                 Some(upstream) => {
                     upstream.update(spec);
-                    Arc::clone(upstream)
+                    upstream
                 }
                 None => Upstream::new(spec, self.events.clone()),
             };
@@ -69,6 +85,7 @@ impl Tables {
         for (name, upstream) in before {
             if !by_name.contains_key(&name) {
                 upstream.retire();
+                retired.insert(name, Arc::downgrade(&upstream));
             }
         }
         Ok(())

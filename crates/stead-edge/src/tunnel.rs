@@ -3,13 +3,25 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::buffer::{Buffer, SIZE};
+use crate::deadline::Deadline;
 use crate::upstream::Stream;
 use crate::visitor::Visitor;
 
+/// How long one side may be silent once the other has ended. Most of these have forgotten the connection,
+/// and an instance that is to be stopped would wait for them.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// Pass bytes on until both sides have ended or one fails. `received` starts with the head of the 101.
-pub(crate) async fn run(visitor: &mut Visitor, stream: &Stream, received: Buffer) {
+/// While both sides are there, nothing is too long a silence.
+pub(crate) async fn run(
+    visitor: &mut Visitor,
+    stream: &Stream,
+    received: Buffer,
+    deadline: &mut Deadline,
+) {
     let mut tunnel = Tunnel {
         received,
         upstream_ended: false,
@@ -17,7 +29,7 @@ pub(crate) async fn run(visitor: &mut Visitor, stream: &Stream, received: Buffer
         upstream_done: false,
     };
     // Either side's failure ends it; nobody is left to tell.
-    let _ = std::future::poll_fn(|context| tunnel.poll(context, visitor, stream)).await;
+    let _ = std::future::poll_fn(|context| tunnel.poll(context, visitor, stream, deadline)).await;
 }
 
 struct Tunnel {
@@ -35,6 +47,7 @@ impl Tunnel {
         context: &mut Context<'_>,
         visitor: &mut Visitor,
         stream: &Stream,
+        deadline: &mut Deadline,
     ) -> Poll<io::Result<()>> {
         loop {
             let mut progress = false;
@@ -43,7 +56,13 @@ impl Tunnel {
             if self.visitor_done && self.upstream_done {
                 return Poll::Ready(Ok(()));
             }
-            if !progress {
+            let last_words = self.visitor_done || self.upstream_done;
+            if progress && last_words {
+                deadline.set(LAST_WORDS);
+            } else if !progress && last_words {
+                let late = |()| Err(io::ErrorKind::TimedOut.into());
+                return deadline.poll(context).map(late);
+            } else if !progress {
                 return Poll::Pending;
             }
         }

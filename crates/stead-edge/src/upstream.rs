@@ -10,13 +10,14 @@
 //! turns out not to be short; see [`stream::Mailbox`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
 use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::buffer::Scratch;
 use state::{Ended, Picked, State, Ticket, Waiter};
@@ -178,6 +179,7 @@ impl Upstream {
             let now = Instant::now();
             state.take_back_late(now);
             state.dispatch(now);
+            state.forget_departed();
             if !state.is_pending() {
                 state.watched = false;
                 return;
@@ -217,6 +219,11 @@ impl Upstream {
         if ended == Ended::Drained {
             self.tell_drained(vec![id]);
         }
+    }
+
+    #[cfg(test)]
+    fn in_flight(&self) -> u32 {
+        self.lock().in_flight()
     }
 
     fn tell_drained(&self, instances: Vec<InstanceId>) {
@@ -307,3 +314,6 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! come as HTTP/1.
 
 use crate::forward::Forwarded;
-use crate::frames::Connection;
+use crate::frames::{Connection, split_port};
 use crate::head::Head;
 
 /// The variables do not fit: a packet holds 64 KB of them.
@@ -32,17 +32,29 @@ pub(crate) fn append_request(
         Ok(())
     };
     let host = head.host();
-    let name = &host[..memchr::memchr(b':', host).unwrap_or(host.len())];
+    let (name, port) = split_port(host);
     pair(b"REQUEST_METHOD", head.method())?;
     pair(b"SCRIPT_NAME", b"")?;
     pair(b"PATH_INFO", path)?;
     pair(b"QUERY_STRING", head.query().unwrap_or(b""))?;
-    pair(b"REQUEST_URI", head.target())?;
+    if head.is_origin_form() {
+        pair(b"REQUEST_URI", head.target())?;
+    } else {
+        let query = head.query().map(|query| [b"?", query].concat());
+        let target = [head.path(), query.as_deref().unwrap_or(b"")].concat();
+        pair(b"REQUEST_URI", &target)?;
+    }
     pair(
         b"SERVER_NAME",
         if name.is_empty() { b"localhost" } else { name },
     )?;
-    pair(b"SERVER_PORT", connection.local_port.as_bytes())?;
+    pair(
+        b"SERVER_PORT",
+        port.unwrap_or(connection.local_port.as_bytes()),
+    )?;
+    if !host.is_empty() {
+        pair(b"HTTP_HOST", host)?;
+    }
     pair(
         b"SERVER_PROTOCOL",
         if head.http11 {
@@ -72,7 +84,8 @@ pub(crate) fn append_request(
     }
     for (index, (name, value)) in head.headers().enumerate() {
         let special = name.eq_ignore_ascii_case(b"content-type")
-            || name.eq_ignore_ascii_case(b"content-length");
+            || name.eq_ignore_ascii_case(b"content-length")
+            || name.eq_ignore_ascii_case(b"host");
         let before = |(other, _): (&[u8], &[u8])| other.eq_ignore_ascii_case(name);
         if special || !forwarded.passes(name) || head.headers().take(index).any(before) {
             continue;

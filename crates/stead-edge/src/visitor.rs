@@ -12,7 +12,16 @@ use rustix::fs::sendfile;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::buffer::{Buffer, SIZE};
+use crate::buffer::Buffer;
+
+/// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
+const LIMIT: usize = 1024 * 1024;
+/// Files, and bytes between them, held for a visitor who reads slowly.
+const SEGMENT_LIMIT: usize = 16;
+/// Memory that an empty output keeps for the next response, bytes.
+const KEPT: usize = 8 * 1024;
+/// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
+const FILE_PIECE: usize = 2 * 1024 * 1024;
 
 /// A visitor's connection.
 #[derive(Debug)]
@@ -88,6 +97,12 @@ impl Output {
         self.held == 0 && self.segments.is_empty()
     }
 
+    /// The visitor reads slowly: nothing more is taken in before some of this was sent. A file
+    /// costs a descriptor, whatever its length.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held >= LIMIT || self.segments.len() >= SEGMENT_LIMIT
+    }
+
     /// Bytes held in memory.
     pub(crate) fn held(&self) -> usize {
         self.held
@@ -101,6 +116,25 @@ impl Output {
     /// Nothing of the current response has left yet.
     pub(crate) fn is_unseen(&self) -> bool {
         !self.begun
+    }
+
+    /// Keep no more memory than a small response needs: the visitor may be idle for long.
+    pub(crate) fn rest(&mut self) {
+        if self.first.is_empty() && self.first.capacity() > KEPT {
+            self.first = Vec::new();
+        }
+    }
+
+    /// What of the bytes was not sent.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.first[self.sent..].to_vec();
+        for segment in &self.segments {
+            if let Segment::Bytes(more) = segment {
+                bytes.extend_from_slice(more);
+            }
+        }
+        bytes
     }
 
     /// Forget what was not sent.
@@ -152,6 +186,13 @@ impl Visitor {
         }
     }
 
+    /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
+    pub(crate) fn has_spoken(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(self.socket.as_fd(), &mut [0; 1], flags), Ok((length, _)) if length > 0)
+    }
+
     /// Write what is held. Ready when everything was sent; `progress` says whether anything was.
     pub(crate) fn poll_flush(
         &mut self,
@@ -161,7 +202,15 @@ impl Visitor {
         let output = &mut self.output;
         while output.sent < output.first.len() {
             let bytes = &output.first[output.sent..];
-            let length = ready!(Pin::new(&mut self.socket).poll_write(context, bytes))?;
+            let Poll::Ready(length) = Pin::new(&mut self.socket).poll_write(context, bytes) else {
+                // A visitor who is always a little behind must not make it grow for ever.
+                if output.sent > output.first.len() / 2 {
+                    output.first.drain(..output.sent);
+                    output.sent = 0;
+                }
+                return Poll::Pending;
+            };
+            let length = length?;
             if length == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -172,9 +221,6 @@ impl Visitor {
         }
         output.first.clear();
         output.sent = 0;
-        if output.first.capacity() > 4 * SIZE {
-            output.first = Vec::new();
-        }
         while let Some(segment) = output.segments.front_mut() {
             match segment {
                 Segment::Bytes(bytes) => {
@@ -216,11 +262,6 @@ impl Visitor {
             rustix::net::Shutdown::Write,
         )?)
     }
-
-    /// Write everything that is held.
-    pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.poll_flush(context, &mut false)).await
-    }
 }
 
 fn poll_sendfile(
@@ -232,7 +273,7 @@ fn poll_sendfile(
 ) -> Poll<io::Result<u64>> {
     loop {
         ready!(socket.poll_write_ready(context))?;
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 30);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE);
         let sent = socket.try_io(Interest::WRITABLE, || {
             Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
         });
@@ -243,3 +284,6 @@ fn poll_sendfile(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

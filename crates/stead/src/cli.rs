@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 failed or refused, 2 bad invocation or configuration.";
 
 /// Stead gives a web app a home on Linux machines you own.
 #[derive(Debug, Parser)]
-#[command(name = "stead", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "stead", version, after_help = EXAMPLES, args_override_self = true)]
 struct Arguments {
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -62,7 +62,7 @@ pub(crate) fn main() -> ExitCode {
     colours_of(std::env::args_os()).write_global();
     let terminal = Terminal::new();
     let told = terminal.clone();
-    std::panic::set_hook(Box::new(move |panic| told.problem(&bug(panic))));
+    std::panic::set_hook(Box::new(move |panic| told.last_words(&bug(panic))));
 
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -104,27 +104,36 @@ fn colours_of(arguments: impl Iterator<Item = std::ffi::OsString>) -> anstream::
 /// clap's refusal in the form that all failures have.
 fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     let text = error.render();
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         terminal.out(&text.ansi().to_string());
         return ExitCode::SUCCESS;
     }
     let text = text.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let act = lines.next().unwrap_or("the command line is not valid");
-    let mut problem = Problem::invocation(in_backticks(act.trim_start_matches("error: ")));
+    let mut problem = Problem::invocation(in_backticks(
+        &act.trim_start_matches("error: ")
+            .replace("unrecognized subcommand", "unknown command"),
+    ));
     let mut usage = None;
     for line in lines {
         if let Some(tip) = line.strip_prefix("tip: ") {
-            problem.hint.get_or_insert_with(|| in_backticks(tip));
+            problem.hint.get_or_insert_with(|| hint_of(tip));
         } else if let Some(usage_line) = line.strip_prefix("Usage: ") {
             usage = Some(format!("usage: {usage_line}"));
         } else if !line.starts_with("For more information") && usage.is_none() {
-            problem.causes.push(in_backticks(line));
+            let cause = line.trim_start_matches('[').trim_end_matches(']');
+            problem.causes.push(in_backticks(cause));
         }
     }
     if problem.hint.is_none() {
         let verb = std::env::args().nth(1).filter(|word| {
-            Arguments::command().get_subcommands().any(|verb| verb.get_name() == word)
+            Arguments::command()
+                .get_subcommands()
+                .any(|verb| verb.get_name() == word)
         });
         problem.hint = Some(match verb {
             Some(verb) => format!("stead {verb} --help"),
@@ -133,6 +142,14 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     }
     terminal.problem(&problem);
     ExitCode::from(problem.exit_code())
+}
+
+/// clap's tip as a hint.
+fn hint_of(tip: &str) -> String {
+    match tip.split_once(" exists: ") {
+        Some((_, similar)) => format!("did you mean {}?", in_backticks(similar)),
+        None => in_backticks(tip),
+    }
 }
 
 /// clap quotes with `'`, Stead with backticks.
@@ -153,7 +170,10 @@ fn bug(panic: &std::panic::PanicHookInfo<'_>) -> Problem {
         .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
     Problem::new(format!("a bug in stead {}", env!("CARGO_PKG_VERSION")))
         .cause(format!("{why}{place}"))
-        .hint(format!("please report it: {}/issues", env!("CARGO_PKG_REPOSITORY")))
+        .hint(format!(
+            "please report it: {}/issues",
+            env!("CARGO_PKG_REPOSITORY")
+        ))
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! ([`up`]), in which agent and edge share one process. It decides nothing about instances or
 //! requests: that is the agent's and the edge's.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a problem ends a verb or a load; none is made where speed matters"
+)]
+
 mod cli;
 mod problem;
 mod render;

@@ -77,6 +77,12 @@ impl Terminal {
         self.err(&error::text(problem));
     }
 
+    /// Print a failure at once, whatever this or another thread is printing.
+    pub(crate) fn last_words(&self, problem: &Problem) {
+        let mut err = AutoStream::auto(std::io::stderr());
+        let _ = err.write_all(error::text(problem).as_bytes());
+    }
+
     /// Print a sentence that is no failure.
     pub(crate) fn note(&self, sentence: &str) {
         self.err(&error::note(sentence));

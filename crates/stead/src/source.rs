@@ -38,7 +38,9 @@ pub(crate) fn directory(given: &Path, verb: &str) -> Result<PathBuf, Problem> {
     })?;
     if !path.is_dir() {
         let problem = Problem::invocation(act()).cause("it is not a directory");
-        let parent = given.parent().filter(|_| path.file_name().is_some_and(|name| name == FILE));
+        let parent = given
+            .parent()
+            .filter(|_| path.file_name().is_some_and(|name| name == FILE));
         return Err(match parent {
             Some(parent) if parent.as_os_str().is_empty() => problem.hint(format!("stead {verb}")),
             Some(parent) => problem.hint(format!("stead {verb} {}", parent.display())),
@@ -122,9 +124,9 @@ fn read(file: &Path) -> Result<Option<String>, Problem> {
         Err(error) if error.kind() == ErrorKind::NotFound && file.symlink_metadata().is_err() => {
             Ok(None)
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(refused("it is a link to a file that does not exist".to_owned()))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(refused(
+            "it is a link to a file that does not exist".to_owned(),
+        )),
         Err(error) => Err(refused(because(&error))),
     }
 }

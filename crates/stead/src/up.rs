@@ -23,7 +23,7 @@ use std::time::Instant;
 use stead_model::messages::EdgeCommand;
 
 use crate::problem::{Problem, because};
-use crate::render::{Event, Live, Terminal};
+use crate::render::{Live, Terminal};
 use crate::source::{self, Loaded};
 
 /// What the command line asked for.
@@ -64,10 +64,14 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     // Whoever reads the first line of a wrong configuration should not have to free a port first.
     let loaded = source::load(&options.dir)?;
     let listeners = listener::bind(&options.host, options.port)?;
-    let state = state::State::open(&options.state)?;
+    let state = state::State::open(&options.state, &loaded.manifest.app)?;
     let (edge, edge_events) = start_edge(&options, &state, listeners)?;
     // Until the agent publishes its first table, visitors wait for an instance to come.
-    let _ = edge.commands.send(EdgeCommand::Publish(local_hosts::waiting_room(&loaded.manifest)));
+    let _ = edge
+        .commands
+        .send(EdgeCommand::Publish(local_hosts::waiting_room(
+            &loaded.manifest,
+        )));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,7 +98,11 @@ fn start_edge(
         AccessLog::Off => None,
         AccessLog::Kept => Some(state.access_log()?),
         AccessLog::File(path) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            append_to_stdout();
+            let file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path);
             file.map_err(|error| {
                 Problem::invocation(format!("cannot write the access log `{}`", path.display()))
                     .cause(because(&error))
@@ -125,12 +133,12 @@ fn announce(live: &Live, options: &Options, loaded: &Loaded) {
         loaded.manifest.app,
         options.dir.display()
     ));
-    notes(live, loaded);
 }
 
-/// What detection has to say, once.
-fn notes(live: &Live, loaded: &Loaded) {
-    for note in loaded.detection.iter().flat_map(|detection| &detection.notes) {
-        live.show(Event::Note(note.clone()));
+/// Access lines may go to the file that stdout is: neither writer may write over the other's lines.
+fn append_to_stdout() {
+    let stdout = std::io::stdout();
+    if let Ok(flags) = rustix::fs::fcntl_getfl(&stdout) {
+        let _ = rustix::fs::fcntl_setfl(&stdout, flags | rustix::fs::OFlags::APPEND);
     }
 }

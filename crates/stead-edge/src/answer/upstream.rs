@@ -2,26 +2,35 @@
 //! on another instance if nothing reached the first one.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use stead_model::release::Protocol;
 
 use super::{Next, Request};
+use crate::Shared;
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
+use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
+use crate::listen::is_exhausted;
 use crate::page::Reason;
 use crate::tunnel;
 use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Unread, Upstream};
 use crate::{frames, uwsgi};
 
-/// A body up to this size is read before an instance is asked for, so that no worker waits for a slow
+/// So much of a body is read before an instance is asked for, so that no worker waits for a slow
 /// visitor. Bytes.
 const INLINE_LIMIT: usize = 256 * 1024;
+/// A body that is still coming in counts as small up to here, bytes.
+const SMALL: usize = 16 * 1024;
+/// All bodies together that are coming in and are not small, bytes. More are answered 503.
+const BODIES_LIMIT: usize = 128 * 1024 * 1024;
 /// Connecting to an instance on the same machine takes no longer when it is alive.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Instances that are asked when nothing reached the ones before.
@@ -84,8 +93,12 @@ impl Request<'_> {
             let reused = lease.stream.is_some();
             let mut stream = match connect(&mut lease).await {
                 Ok(stream) => stream,
-                Err(why) => {
-                    lease.failed(why);
+                // This machine's own limit, not the instance's failure: nobody is to restart it for that.
+                Err(error) if is_exhausted(&error) => {
+                    return self.error_because(503, Reason::Busy);
+                }
+                Err(error) => {
+                    lease.failed(format!("cannot connect: {error}"));
                     continue;
                 }
             };
@@ -103,7 +116,8 @@ impl Request<'_> {
             self.times.upstream += began.elapsed();
             match result {
                 Ok((End::Complete { reusable }, unread)) => {
-                    if reusable {
+                    // A uwsgi server takes one request a connection, whatever its answer says.
+                    if reusable && encoded.protocol != Protocol::Uwsgi {
                         stream.unread = unread;
                         lease.finish(stream);
                     }
@@ -114,8 +128,8 @@ impl Request<'_> {
                     };
                 }
                 Ok((End::Upgraded, unread)) => {
-                    tunnel::run(self.visitor, &stream, unread.bytes).await;
-                    return Next::Cut;
+                    tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
+                    return Next::Ended;
                 }
                 Err(Failure::Unsent(_)) => {}
                 // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
@@ -142,23 +156,21 @@ impl Request<'_> {
 
     /// Read the body as far as it is small.
     async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
-        if body
-            .known_length()
-            .is_some_and(|length| length > INLINE_LIMIT as u64)
-        {
-            self.send_continue().await?;
-            return Ok(());
-        }
         self.send_continue().await?;
+        let mut held = Held::new(self.shared);
         self.deadline.set(self.shared.settings.stall_timeout);
         loop {
-            let used = body.take(self.visitor.input.data(), INLINE_LIMIT, |bytes| {
+            let room = INLINE_LIMIT - taken.len();
+            let used = body.take(self.visitor.input.data(), room, |bytes| {
                 taken.extend_from_slice(bytes)
             });
             let used = used.map_err(Failure::Body)?;
             self.visitor.input.consume(used);
-            if body.is_done() || taken.len() > INLINE_LIMIT {
+            if body.is_done() || taken.len() >= INLINE_LIMIT {
                 return Ok(());
+            }
+            if !held.grow(taken.len()) {
+                return Err(Failure::Crowded);
             }
             let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
             let filled = std::future::poll_fn(|context| {
@@ -178,7 +190,12 @@ impl Request<'_> {
     async fn send_continue(&mut self) -> Result<(), Failure> {
         if self.head.expects_continue && self.visitor.input.is_empty() {
             self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.visitor.flush().await.map_err(|_| Failure::Visitor)?;
+            let stall = self.shared.settings.stall_timeout;
+            self.deadline.set(stall);
+            let flushed = connection::flush(self.visitor, self.deadline, stall).await;
+            flushed.map_err(|_| Failure::Visitor)?;
+            // What comes next is the response.
+            self.visitor.output.begin();
         }
         Ok(())
     }
@@ -308,6 +325,7 @@ impl Request<'_> {
             coding: encoded.coding,
             decoder,
             timeout: lease.settings.timeout,
+            stall: self.shared.settings.stall_timeout,
             received,
             state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
         };
@@ -338,6 +356,7 @@ impl Request<'_> {
             Failure::Body(BodyError::TooLarge) => self.error(413),
             Failure::Body(BodyError::Malformed) => self.error(400),
             Failure::BodyStalled => self.error(408),
+            Failure::Crowded => self.error_because(503, Reason::Busy),
             Failure::AppFailed => self.error(500),
             Failure::TimedOut => self.error(504),
             Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
@@ -345,11 +364,37 @@ impl Request<'_> {
     }
 }
 
-async fn connect(lease: &mut Lease) -> Result<Stream, String> {
+/// Bytes of bodies that are coming in, together for all visitors: slow ones cannot fill the memory.
+struct Held<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, bytes: 0 }
+    }
+
+    /// This one holds `bytes` now. `false`: too many are held altogether, and this one is not small.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = bytes - self.bytes;
+        self.bytes = bytes;
+        let before = self.shared.body_bytes.fetch_add(more, Ordering::Relaxed);
+        bytes <= SMALL || before + more <= BODIES_LIMIT
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared
+            .body_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+async fn connect(lease: &mut Lease) -> io::Result<Stream> {
     if let Some(stream) = lease.stream.take() {
-        return stream
-            .settle()
-            .map_err(|error| format!("its connection cannot be used: {error}"));
+        return stream.settle();
     }
     let opening = Stream::connect(&lease.address, lease.settings.protocol);
     match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
@@ -357,8 +402,11 @@ async fn connect(lease: &mut Lease) -> Result<Stream, String> {
             lease.opened(&stream);
             Ok(stream)
         }
-        Ok(Err(error)) => Err(format!("cannot connect: {error}")),
-        Err(_) => Err("cannot connect: it does not answer".into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it does not answer",
+        )),
     }
 }
 

@@ -136,13 +136,17 @@ fn head(
 
 /// The body's length, if everything up to its end is in `data` already.
 fn whole_body(mut data: &[u8]) -> Option<u64> {
-    let mut sum = 0;
+    let mut sum = 0_u64;
     loop {
         let (frame, length) = parse_header(data)?;
         match frame {
             kind::END => return Some(sum),
-            kind::BODY => sum += length as u64,
-            kind::FILE => sum += file(data.get(HEADER..HEADER + length)?)?.1,
+            kind::BODY => sum = sum.checked_add(length as u64)?,
+            kind::FILE => {
+                sum = file(data.get(HEADER..HEADER + length)?)?
+                    .1
+                    .checked_add(sum)?
+            }
             _ => return None,
         }
         data = data.get(HEADER + length..)?;

@@ -34,7 +34,7 @@ pub(crate) fn encode_environ(
     pair(out, b"SCRIPT_NAME", b"");
     pair(out, b"PATH_INFO", path);
     pair(out, b"QUERY_STRING", head.query().unwrap_or(b""));
-    pair(out, b"REQUEST_URI", head.target());
+    request_uri(out, head);
     let (name, port) = split_port(head.host());
     pair(
         out,
@@ -61,6 +61,9 @@ pub(crate) fn encode_environ(
     for (name, value) in forwarded.headers() {
         key_from_header(out, name.as_bytes());
         text(out, value);
+    }
+    if !head.host().is_empty() {
+        pair(out, b"HTTP_HOST", head.host());
     }
     headers(out, head, forwarded);
     if let BodyLength::Fixed(length) = head.body {
@@ -93,7 +96,10 @@ pub(crate) fn encode_environ(
 /// (RFC 6265 section 5.4), others with a comma (RFC 9110 section 5.2).
 fn headers(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
     for (index, (name, value)) in head.headers().enumerate() {
-        if !forwarded.passes(name) || name.eq_ignore_ascii_case(b"content-length") {
+        // The host is written already: an absolute target replaces it (RFC 9112 section 3.2.2).
+        let special =
+            name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"host");
+        if special || !forwarded.passes(name) {
             continue;
         }
         if head
@@ -134,7 +140,20 @@ fn headers(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
     }
 }
 
-fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// The target in origin-form, whatever form it came in.
+fn request_uri(out: &mut Vec<u8>, head: &Head) {
+    if head.is_origin_form() {
+        return pair(out, b"REQUEST_URI", head.target());
+    }
+    let mut target = head.path().to_vec();
+    if let Some(query) = head.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    pair(out, b"REQUEST_URI", &target);
+}
+
+pub(crate) fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memrchr(b':', host) {
         Some(at) if !host[at..].contains(&b']') && at + 1 < host.len() => {
             (&host[..at], Some(&host[at + 1..]))
@@ -198,3 +217,6 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,24 @@ proptest! {
         router_host(&FuzzRouter::new(), host.as_bytes(), path.as_bytes());
     }
 }
+
+/// What cargo-fuzz starts from, and what it found.
+#[test]
+fn the_seeds_of_the_fuzzers_hold() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
+    for target in [
+        "request_head",
+        "chunked_body",
+        "worker_frames",
+        "http_response",
+    ] {
+        let mut count = 0;
+        for entry in std::fs::read_dir(format!("{seeds}/{target}")).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            replay(target, &std::fs::read(path).unwrap());
+            count += 1;
+        }
+        assert!(count > 5, "`{target}` has its seeds");
+    }
+}

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use stead_model::release::Protocol;
 use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{
     COOL_DOWN, IDLE_LIMIT, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Stream, Unavailable,
@@ -86,6 +86,8 @@ struct Running {
     began: Instant,
     /// Whose request is in the mailbox, after the one that runs.
     next: Option<Waiter>,
+    /// It takes nothing more: its worker is ending.
+    deaf: bool,
 }
 
 impl State {
@@ -108,6 +110,15 @@ impl State {
                 .iter()
                 .chain(&self.leaving)
                 .any(|slot| slot.parked > 0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u32 {
+        self.slots
+            .iter()
+            .chain(&self.leaving)
+            .map(|slot| slot.busy)
+            .sum()
     }
 
     /// From now on these are the instances. Returns those that are not needed any more at once.
@@ -164,6 +175,17 @@ impl State {
         }
     }
 
+    /// Whoever gave up is no reason to stay awake, even when no instance ever comes.
+    pub(super) fn forget_departed(&mut self) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiter| waiter.sender.is_closed())
+        {
+            self.waiting.pop_front();
+        }
+    }
+
     /// The instance for the next request. An instance without any comes first, in the table's order,
     /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
     pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
@@ -195,6 +217,7 @@ impl State {
                 mailbox,
                 began: now,
                 next: None,
+                deaf: false,
             });
         }
         let (address, settings) = (Arc::clone(&slot.address), self.settings.clone());
@@ -238,7 +261,9 @@ impl State {
                     ..
                 } = slot;
                 let free = running.iter_mut().filter(|thread| {
-                    thread.next.is_none() && now.duration_since(thread.began) < PATIENCE
+                    thread.next.is_none()
+                        && !thread.deaf
+                        && now.duration_since(thread.began) < PATIENCE
                 });
                 free.map(move |thread| (thread.began, thread))
                     .min_by_key(|(began, _)| *began)
@@ -248,8 +273,8 @@ impl State {
                 return;
             };
             if thread.mailbox.put(&waiter.frame.0).is_err() {
-                // It takes no more; so will its connection say.
-                return;
+                thread.deaf = true;
+                continue;
             }
             *busy += 1;
             *parked += 1;
@@ -285,6 +310,7 @@ impl State {
                 mailbox: Arc::clone(mailbox),
                 began: now,
                 next: None,
+                deaf: false,
             });
         }
     }
@@ -438,6 +464,7 @@ impl Slot {
                     mailbox,
                     began: now,
                     next: None,
+                    deaf: false,
                 });
             }
             // The visitor has left. If the worker has begun, its answer is for nobody: the connection goes.

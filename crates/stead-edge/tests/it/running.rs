@@ -181,6 +181,14 @@ impl Running {
         }
     }
 
+    /// Events that came by now, of which `wanted` is true.
+    pub(crate) fn count_now(&mut self, wanted: impl Fn(&EdgeEvent) -> bool) -> usize {
+        while let Ok(event) = self.events.try_recv() {
+            self.seen.push(event);
+        }
+        self.seen.iter().filter(|event| wanted(event)).count()
+    }
+
     pub(crate) fn visit(&self) -> Visitor {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

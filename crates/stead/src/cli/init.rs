@@ -43,8 +43,9 @@ pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode
     if arguments.dry_run {
         terminal.raw(text.as_bytes());
     } else {
-        write(&file, &text)
-            .map_err(|error| Problem::new(format!("cannot write `{shown}`")).cause(because(&error)))?;
+        write(&file, &text).map_err(|error| {
+            Problem::new(format!("cannot write `{shown}`")).cause(because(&error))
+        })?;
         terminal.out(&format!("wrote {shown}\n"));
     }
     for note in &detection.notes {
@@ -62,7 +63,11 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let draft = file.with_extension(format!("toml.{}", std::process::id()));
     let written = std::fs::File::create_new(&draft)
-        .and_then(|mut draft| draft.write_all(text.as_bytes()).and_then(|()| draft.sync_all()))
+        .and_then(|mut draft| {
+            draft
+                .write_all(text.as_bytes())
+                .and_then(|()| draft.sync_all())
+        })
         .and_then(|()| std::fs::rename(&draft, &file));
     if written.is_err() {
         let _ = std::fs::remove_file(&draft);

@@ -10,7 +10,9 @@ use crate::up::{self, AccessLog, Options};
 
 /// Run the app here: build it, start its instances, serve visitors
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   stead up                    the app of this directory, at http://127.0.0.1:8000
   stead up shop --watch       reload when the source in `shop` changes
   stead up --port 0           at any free port, which is printed
@@ -22,7 +24,8 @@ SIGHUP reloads: the new release takes over when it is healthy, else the old one 
 --watch reloads when a file of the source changes: code, templates, configuration, lock files.
 It passes over what git ignores, hidden directories, virtual environments, node_modules,
 volumes, databases, logs, static folders (the edge serves those as they are), editors' temporary
-files, and files that the app itself writes whenever it starts.")]
+files, and files that the app itself writes whenever it starts."
+)]
 pub(super) struct Arguments {
     /// The app's source
     #[arg(default_value = ".", hide_default_value = true)]

@@ -44,7 +44,11 @@ pub(crate) fn check_text(loaded: &Loaded, findings: &[Finding]) -> String {
             }
         }
     }
-    for note in loaded.detection.iter().flat_map(|detection| &detection.notes) {
+    for note in loaded
+        .detection
+        .iter()
+        .flat_map(|detection| &detection.notes)
+    {
         let _ = writeln!(text, "   note  {}", shown(note));
     }
     let blocking = findings.iter().filter(|finding| finding.blocks).count();
@@ -99,7 +103,10 @@ pub(crate) fn check_json(loaded: &Loaded, findings: &[Finding]) -> String {
 
 fn from(loaded: &Loaded, keys: &str) -> Option<String> {
     let detection = loaded.detection.as_ref()?;
-    let origin = detection.origins.iter().find(|origin| origin.key.starts_with(keys))?;
+    let origin = detection
+        .origins
+        .iter()
+        .find(|origin| origin.key.starts_with(keys))?;
     Some(format!("from {}", origin.from))
 }
 
@@ -111,7 +118,10 @@ fn runs(process: &Process) -> String {
         Count::Fixed(count) => format!(", {count} instances"),
     };
     match &process.program {
-        Program::Wsgi(entry) => format!("{entry} on {}{count}", server(process, "Stead's own worker")),
+        Program::Wsgi(entry) => format!(
+            "{entry} on {}{count}",
+            server(process, "Stead's own worker")
+        ),
         Program::Asgi(entry) => format!("{entry} on {}{count}", server(process, "uvicorn")),
         Program::Command(line) => format!("{line}{count}"),
         Program::Static(folder) => format!("the files in {folder}"),

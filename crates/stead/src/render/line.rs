@@ -29,7 +29,12 @@ impl Prefixes {
 
     /// A line that `source` printed.
     pub(super) fn line(&mut self, source: &str, text: &str) -> String {
-        format!("{} {} {}\n", self.prefix(source), styled(FAINT, "|"), shown(text))
+        format!(
+            "{} {} {}\n",
+            self.prefix(source),
+            styled(FAINT, "|"),
+            shown(text)
+        )
     }
 
     /// A sentence about `source`.
@@ -50,9 +55,11 @@ impl Prefixes {
 
 /// The same source has the same colour in every run (FNV-1a).
 fn colour(source: &str) -> Style {
-    let hash = source.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = source
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     let index = usize::try_from(hash % COLOURS.len() as u64).unwrap_or_default();
     Style::new().fg_color(Some(Color::Ansi(COLOURS[index])))
 }

@@ -19,6 +19,10 @@ use crate::problem::Problem;
 
 /// How many lines of apps may wait to be printed.
 const WAITING: usize = 4096;
+/// How many lines above an error still count as read together with it.
+const RECENT: usize = 30;
+/// What a step says that had nothing to do; nobody needs to read that at every reload.
+const UNCHANGED: &str = "unchanged";
 /// A step of a build that takes longer than this is shown before it ends.
 const SLOW: Duration = Duration::from_millis(400);
 
@@ -75,6 +79,7 @@ impl Live {
         let printer = Printer {
             terminal: terminal.clone(),
             prefixes: Prefixes::new(),
+            recent: VecDeque::new(),
             step: None,
         };
         let read = Arc::clone(&queue);
@@ -154,7 +159,10 @@ impl Queue {
                 return Err(());
             }
             state = match patience {
-                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(patience) => {
                     let waited = self.wake.wait_timeout(state, patience);
                     let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +178,11 @@ impl Queue {
 
 fn print_all(queue: &Queue, mut printer: Printer) {
     loop {
-        let patience = printer.step.as_ref().filter(|step| !step.shown).map(|_| SLOW);
+        let patience = printer
+            .step
+            .as_ref()
+            .filter(|step| !step.shown)
+            .map(|_| SLOW);
         match queue.next(patience) {
             Ok(Some((event, dropped))) => {
                 printer.print(event);
@@ -192,6 +204,8 @@ fn print_all(queue: &Queue, mut printer: Printer) {
 struct Printer {
     terminal: Terminal,
     prefixes: Prefixes,
+    /// The last lines of apps that were printed.
+    recent: VecDeque<String>,
     step: Option<Step>,
 }
 
@@ -209,8 +223,16 @@ impl Printer {
             Event::Report(Report::Line { source, text, .. }) => {
                 let line = self.prefixes.line(&source, &text);
                 self.terminal.out(&line);
+                if self.recent.len() == RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(text);
             }
-            Event::Report(Report::Note { source, warning, text }) => {
+            Event::Report(Report::Note {
+                source,
+                warning,
+                text,
+            }) => {
                 let note = self.prefixes.note(&source, warning, &text);
                 self.terminal.out(&note);
             }
@@ -226,17 +248,27 @@ impl Printer {
                 self.step = None;
                 self.terminal.set_bar(None);
             }
-            Event::Address(address) => self.terminal.out(&format!("{}\n", styled(STRONG, &address))),
+            Event::Address(address) => self
+                .terminal
+                .out(&format!("{}\n", styled(STRONG, &address))),
             Event::Said(sentence) => self.terminal.out(&format!("{}\n", shown_lines(&sentence))),
             Event::Note(sentence) => self.terminal.note(&sentence),
-            Event::Problem(problem) => self.terminal.problem(&problem),
+            Event::Problem(mut problem) => {
+                // Nobody wants to read the same traceback twice in a row.
+                if problem.output.iter().all(|line| self.recent.contains(line)) {
+                    problem.output.clear();
+                }
+                self.terminal.problem(&problem);
+            }
         }
     }
 
     fn begin(&mut self, text: String) {
         let bar = self.terminal.moving.then(|| {
             let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg:.dim}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}")
+            {
                 bar.set_style(style);
             }
             bar.set_prefix(one_line(&text));
@@ -260,10 +292,18 @@ impl Printer {
     fn end(&mut self, detail: &str) {
         self.terminal.set_bar(None);
         let Some(step) = self.step.take() else { return };
+        let silent = step.bar.is_some() || !step.shown;
+        if silent && detail == UNCHANGED {
+            return;
+        }
         let (text, detail) = (one_line(&step.text), one_line(detail));
         let line = match detail.is_empty() {
             true => format!("{} {text}\n", styled(GOOD, "build:")),
-            false => format!("{} {text}{} {detail}\n", styled(GOOD, "build:"), styled(FAINT, ":")),
+            false => format!(
+                "{} {text}{} {detail}\n",
+                styled(GOOD, "build:"),
+                styled(FAINT, ":")
+            ),
         };
         self.terminal.out(&line);
     }

@@ -23,23 +23,26 @@ pub(super) fn start(
     live: Live,
     done: UnboundedSender<Built>,
 ) -> Result<(), Problem> {
-    let thread = std::thread::Builder::new().name("build".to_owned()).spawn(move || {
-        let shown = Shown { live };
-        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            stead_build::prepare(&loaded.manifest, &source, &shown)
-        }));
-        shown.live.show(Event::BuildOver);
-        let _ = done.send(match built {
-            Ok(Ok(mut release)) => {
-                local_hosts::add(&mut release.routes, &listen_host);
-                Ok(Box::new(release))
-            }
-            Ok(Err(error)) => Err(Box::new(error.into())),
-            Err(_) => Err(Box::new(
-                Problem::new("cannot build the release").cause("the build ended by a bug, see above"),
-            )),
+    let thread = std::thread::Builder::new()
+        .name("build".to_owned())
+        .spawn(move || {
+            let shown = Shown { live };
+            let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                stead_build::prepare(&loaded.manifest, &source, &shown)
+            }));
+            shown.live.show(Event::BuildOver);
+            let _ = done.send(match built {
+                Ok(Ok(mut release)) => {
+                    local_hosts::add(&mut release.routes, &listen_host);
+                    Ok(Box::new(release))
+                }
+                Ok(Err(error)) => Err(Box::new(error.into())),
+                Err(_) => Err(Box::new(
+                    Problem::new("cannot build the release")
+                        .cause("the build ended by a bug, see above"),
+                )),
+            });
         });
-    });
     match thread {
         Ok(_) => Ok(()),
         Err(error) => Err(Problem::new("cannot start a build").cause(error.to_string())),

@@ -93,7 +93,8 @@ fn refused(address: SocketAddr, error: &io::Error) -> Problem {
 /// The next port that could be used instead.
 fn free_port(address: SocketAddr) -> Option<u16> {
     let next = address.port().checked_add(1)?;
-    (next..=next.saturating_add(20)).find(|port| listen(SocketAddr::new(address.ip(), *port)).is_ok())
+    (next..=next.saturating_add(20))
+        .find(|port| listen(SocketAddr::new(address.ip(), *port)).is_ok())
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ const WAITING_TIME: Duration = Duration::from_secs(30);
 pub(super) fn add(routes: &mut Vec<Route>, listen_host: &str) {
     // With a path that every host has, the local names of another route must not shadow it.
     let everywhere = |path: &str, routes: &[Route]| {
-        routes.iter().any(|route| route.hosts.is_empty() && route.path == path)
+        routes
+            .iter()
+            .any(|route| route.hosts.is_empty() && route.path == path)
     };
     let first = routes
         .iter()
@@ -31,7 +33,12 @@ pub(super) fn add(routes: &mut Vec<Route>, listen_host: &str) {
     let Some(first) = first else { return };
     let mut taken: BTreeSet<(String, String)> = routes
         .iter()
-        .flat_map(|route| route.hosts.iter().map(|host| (host.clone(), route.path.clone())))
+        .flat_map(|route| {
+            route
+                .hosts
+                .iter()
+                .map(|host| (host.clone(), route.path.clone()))
+        })
         .collect();
     let (local, any_host) = local_names(listen_host);
     let before = routes.clone();
@@ -56,7 +63,10 @@ pub(super) fn add(routes: &mut Vec<Route>, listen_host: &str) {
             .iter()
             .filter(|route| route.hosts == first && !everywhere(&route.path, &before))
             .filter(|route| !matches!(route.target, Target::Redirect { .. }))
-            .map(|route| Route { hosts: Vec::new(), ..route.clone() })
+            .map(|route| Route {
+                hosts: Vec::new(),
+                ..route.clone()
+            })
             .collect();
         routes.extend(others);
     }
@@ -138,17 +148,27 @@ mod tests {
             route(&["api.example.com"], "/", "shop.api"),
         ];
         add(&mut routes, "127.0.0.1");
-        for host in ["localhost", "127.0.0.1", "*.localhost", "shop.example.com.localhost"] {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "*.localhost",
+            "shop.example.com.localhost",
+        ] {
             assert_eq!(answers(&routes, host, "/"), Some(&routes[1]), "{host}");
         }
         assert_eq!(answers(&routes, "localhost", "/static"), Some(&routes[0]));
-        assert_eq!(answers(&routes, "api.example.com.localhost", "/"), Some(&routes[2]));
+        assert_eq!(
+            answers(&routes, "api.example.com.localhost", "/"),
+            Some(&routes[2])
+        );
     }
 
     #[test]
     fn redirects_do_not_apply_to_local_names() {
         let mut redirect = route(&["www.example.com"], "/", "");
-        redirect.target = Target::Redirect { host: "example.com".to_owned() };
+        redirect.target = Target::Redirect {
+            host: "example.com".to_owned(),
+        };
         let mut routes = vec![redirect.clone(), route(&["example.com"], "/", "web")];
         add(&mut routes, "192.0.2.1");
         assert_eq!(routes[0], redirect);
@@ -157,10 +177,16 @@ mod tests {
 
     #[test]
     fn a_route_of_every_host_keeps_localhost() {
-        let mut routes = vec![route(&["api.example.com"], "/", "api"), route(&[], "/", "web")];
+        let mut routes = vec![
+            route(&["api.example.com"], "/", "api"),
+            route(&[], "/", "web"),
+        ];
         add(&mut routes, "127.0.0.1");
         assert_eq!(answers(&routes, "localhost", "/"), None);
-        assert_eq!(answers(&routes, "api.example.com.localhost", "/"), Some(&routes[0]));
+        assert_eq!(
+            answers(&routes, "api.example.com.localhost", "/"),
+            Some(&routes[0])
+        );
     }
 
     #[test]

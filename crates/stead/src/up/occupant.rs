@@ -35,7 +35,10 @@ pub(super) fn of(wanted: SocketAddr) -> Option<Occupant> {
         .filter_map(|table| std::fs::read_to_string(table).ok())
         .flat_map(|table| listening(&table, wanted))
         .collect();
-    let targets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let targets: Vec<String> = inodes
+        .iter()
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
     let processes = std::fs::read_dir("/proc").ok()?;
     processes
         .flatten()
@@ -94,7 +97,10 @@ fn has_socket(pid: u32, targets: &[String]) -> bool {
 fn describe(pid: u32) -> Occupant {
     let read = |file: &str| {
         let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+        String::from_utf8_lossy(&bytes)
+            .replace('\0', " ")
+            .trim()
+            .to_owned()
     };
     let command = read("cmdline");
     let command = match command.char_indices().nth(80) {

@@ -1,6 +1,7 @@
 //! The loop of `stead up`: signals, changes of the source, builds and the agent's reports come
 //! in; releases go out to the agent, and everything worth knowing to the person.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use super::build::{self, Built};
 use super::interrupt::{Interrupt, Signals};
 use super::state::State;
 use super::watch::{self, Change, Watch};
-use super::{Options, browser, notes};
+use super::{Options, browser};
 use crate::problem::{Problem, because};
 use crate::render::{Event, Live};
 use crate::source::{self, Loaded};
@@ -26,6 +27,10 @@ pub(super) type EdgeEvents = UnboundedReceiver<EdgeEvent>;
 
 /// After the drain deadline of the processes, the edge may take this much longer to cut the rest.
 const DRAIN_MARGIN: Duration = Duration::from_secs(1);
+
+/// Signals this close together are one wish: `timeout` and terminals signal a process and then
+/// its group, which it is in as well.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 type Agent = Pin<Box<dyn Future<Output = Result<(), Stopped>>>>;
 type Drain = Pin<Box<dyn Future<Output = usize>>>;
@@ -59,7 +64,12 @@ pub(super) struct Up {
     again: Option<Instant>,
     stopping: bool,
     opened: bool,
-    signals_seen: u8,
+    /// Notes of detection that were shown.
+    told: BTreeSet<String>,
+    /// When the first signal to stop came.
+    asked_to_stop: Option<Instant>,
+    /// A second one came.
+    forced: bool,
 }
 
 /// From the wish for a release to its serving.
@@ -104,7 +114,9 @@ impl Up {
             again: Some(began),
             stopping: false,
             opened: false,
-            signals_seen: 0,
+            told: BTreeSet::new(),
+            asked_to_stop: None,
+            forced: false,
         }
     }
 
@@ -112,7 +124,10 @@ impl Up {
     pub(super) async fn run(mut self, loaded: Loaded) -> ExitCode {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,
-            Err(error) => return self.end_with(Problem::new("cannot listen to signals").cause(because(&error))),
+            Err(error) => {
+                return self
+                    .end_with(Problem::new("cannot listen to signals").cause(because(&error)));
+            }
         };
         let (change_sender, mut changes) = unbounded_channel();
         if self.options.watch {
@@ -122,6 +137,7 @@ impl Up {
             }
         }
         let began = self.again.take().unwrap_or_else(Instant::now);
+        self.tell_notes(&loaded);
         if let Err(problem) = self.begin(loaded, began) {
             return self.end_with(problem);
         }
@@ -173,7 +189,13 @@ impl Up {
             answered: None,
         });
         let host = self.options.host.clone();
-        build::start(loaded, source, host, self.live.clone(), self.builds.0.clone())
+        build::start(
+            loaded,
+            source,
+            host,
+            self.live.clone(),
+            self.builds.0.clone(),
+        )
     }
 
     /// Load everything again, unless a build is going on: then when it ends.
@@ -187,12 +209,21 @@ impl Up {
         }
         let began = Instant::now();
         let begun = source::load(&self.options.dir).and_then(|loaded| {
-            notes(&self.live, &loaded);
+            self.tell_notes(&loaded);
             self.begin(loaded, began)
         });
         if let Err(problem) = begun {
             self.load = None;
             self.fail_load(problem);
+        }
+    }
+
+    /// What detection has to say, each sentence once.
+    fn tell_notes(&mut self, loaded: &Loaded) {
+        for note in loaded.detection.iter().flat_map(|found| &found.notes) {
+            if self.told.insert(note.clone()) {
+                self.live.show(Event::Note(note.clone()));
+            }
         }
     }
 
@@ -273,7 +304,7 @@ impl Up {
                 if self.load.as_ref().is_some_and(|load| load.number == number) {
                     self.load = None;
                 }
-                self.settled();
+                self.settled(false);
                 self.live.fail(problem);
             }
             other => self.live.show(Event::Report(other)),
@@ -282,15 +313,15 @@ impl Up {
 
     fn answering(&mut self, number: u64) {
         if let Some(load) = self.load.as_mut().filter(|load| load.number == number) {
-            load.answered = Some(Instant::now());
+            load.answered.get_or_insert_with(Instant::now);
         }
         if !self.opened {
             self.opened = true;
             self.live.show(Event::Address(self.address.clone()));
-            if self.options.open {
-                if let Err(why) = browser::open(&self.address) {
-                    self.live.show(Event::Note(why));
-                }
+            if self.options.open
+                && let Err(why) = browser::open(&self.address)
+            {
+                self.live.show(Event::Note(why));
             }
         }
     }
@@ -308,13 +339,13 @@ impl Up {
             summary.push_str(count);
         }
         self.live.say(summary);
-        self.settled();
+        self.settled(true);
     }
 
-    /// A load is over, however it ended.
-    fn settled(&mut self) {
+    /// A load is over; `well`: its release serves.
+    fn settled(&self, well: bool) {
         if let Some(watch) = &self.watch {
-            watch.settled();
+            watch.settled(well);
         }
     }
 
@@ -328,7 +359,7 @@ impl Up {
             Some(_) => problem,
             None => problem.state(state),
         });
-        self.settled();
+        self.settled(false);
     }
 
     /// Nothing serves and nothing will, unless the source is watched.
@@ -346,7 +377,8 @@ impl Up {
     fn changed(&mut self, change: Change) {
         match change {
             Change::Files(files) => {
-                self.live.say(format!("reloading: {}", watch::named(&files)));
+                self.live
+                    .say(format!("reloading: {}", watch::named(&files)));
                 self.reload();
             }
             Change::Note(note) => self.live.show(Event::Note(note)),
@@ -366,8 +398,12 @@ impl Up {
     }
 
     fn stop(&mut self, signal: u8) -> Option<ExitCode> {
-        self.signals_seen = self.signals_seen.saturating_add(1);
+        let asked = *self.asked_to_stop.get_or_insert_with(Instant::now);
         if self.stopping {
+            if asked.elapsed() < SAME_WISH {
+                return None;
+            }
+            self.forced = true;
             self.live.say("stopping now");
             // Requests in flight are cut, the agent skips what is left of its drain.
             self.drain = None;
@@ -391,14 +427,20 @@ impl Up {
             count => format!("stopping: draining {count} connections; again to stop now"),
         };
         self.live.say(sentence);
-        let deadline = Instant::now() + self.drain_time + DRAIN_MARGIN;
+        let patience = match self.serving {
+            Some(_) => self.drain_time,
+            // Those who wait for an instance would wait in vain.
+            None => Duration::ZERO,
+        };
+        let deadline = Instant::now() + patience + DRAIN_MARGIN;
         self.drain = Some(Box::pin(edge.drain(deadline)));
         None
     }
 
     fn drained(&mut self, cut: usize) -> Option<ExitCode> {
         if cut > 0 {
-            self.live.say(format!("{cut} connections were cut at the deadline"));
+            self.live
+                .say(format!("{cut} connections were cut at the deadline"));
         }
         self.tell_agent_to_stop();
         None
@@ -418,9 +460,9 @@ impl Up {
         if self.stopping {
             self.live.say("stopped");
             // A second signal cut requests short, which is not what exit code 0 says.
-            return Some(match self.signals_seen {
-                0 | 1 => ExitCode::SUCCESS,
-                _ => ExitCode::from(130),
+            return Some(match self.forced {
+                false => ExitCode::SUCCESS,
+                true => ExitCode::from(130),
             });
         }
         if ended.is_ok() || self.serving.is_some() {

@@ -18,14 +18,17 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Make the directory where it is missing, and lock it.
-    pub(super) fn open(path: &Path) -> Result<Self, Problem> {
+    /// Make the directory where it is missing, and lock it. `app` is for the hint.
+    pub(super) fn open(path: &Path, app: &str) -> Result<Self, Problem> {
         let refused = |error: &std::io::Error| {
             let problem = Problem::new(format!("cannot keep state in `{}`", path.display()));
-            let problem = problem.cause(because(error));
+            let problem = problem.cause(match error.kind() {
+                ErrorKind::AlreadyExists => "there is a file of that name".to_owned(),
+                _ => because(error),
+            });
             match error.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                    problem.hint("stead up --state ~/.local/state/stead")
+                    problem.hint(format!("stead up --state ~/.local/state/stead/{app}"))
                 }
                 _ => problem,
             }
@@ -62,7 +65,11 @@ impl State {
     pub(super) fn next_number(&self) -> Result<u64, Problem> {
         let file = self.path.join("release");
         let failed = |error: &std::io::Error| {
-            Problem::new("cannot number the release").cause(format!("`{}`: {}", file.display(), because(error)))
+            Problem::new("cannot number the release").cause(format!(
+                "`{}`: {}",
+                file.display(),
+                because(error)
+            ))
         };
         let last = match std::fs::read_to_string(&file) {
             Ok(text) => text.trim().parse().unwrap_or(0),
@@ -82,7 +89,9 @@ impl State {
         let dir = self.path.join("logs");
         match std::fs::create_dir_all(&dir) {
             Ok(()) => Ok(dir.join("access.log")),
-            Err(error) => Err(Problem::new(format!("cannot make `{}`", dir.display())).cause(because(&error))),
+            Err(error) => {
+                Err(Problem::new(format!("cannot make `{}`", dir.display())).cause(because(&error)))
+            }
         }
     }
 }
@@ -102,9 +111,15 @@ fn locked(path: &Path, lock: &mut File) -> Problem {
     let problem = Problem::new("cannot run the app a second time");
     match pid.trim().parse::<u32>() {
         Ok(pid) => problem
-            .cause(format!("`stead up` (process {pid}) runs it already, with its state in `{}`", path.display()))
+            .cause(format!(
+                "`stead up` (process {pid}) runs it already, with its state in `{}`",
+                path.display()
+            ))
             .state("the first one still serves")
             .hint(format!("kill -HUP {pid}    # makes it reload")),
-        Err(_) => problem.cause(format!("another `stead up` has its state in `{}`", path.display())),
+        Err(_) => problem.cause(format!(
+            "another `stead up` has its state in `{}`",
+            path.display()
+        )),
     }
 }

@@ -27,9 +27,12 @@ const QUIET: Duration = Duration::from_millis(200);
 /// or when it has lasted for this long.
 const LONGEST: Duration = Duration::from_secs(2);
 /// Changes this soon after a load are still the app's own start.
-const AFTERMATH: Duration = Duration::from_millis(1500);
-/// A file that changed during so many loads, each of which it caused, is written by the app itself.
-const STRIKES: u8 = 2;
+const AFTERMATH: Duration = Duration::from_millis(500);
+/// A file that changed during so many loads in a row, each of which it caused and each of which
+/// went well, is written by the app itself: data,
+const STRIKES_OF_DATA: u8 = 2;
+/// and what a person may well save again and again while a slow app starts.
+const STRIKES_OF_CODE: u8 = 6;
 /// More directories than this are not watched: something is wrong with what is ignored.
 const MOST_DIRECTORIES: usize = 20_000;
 
@@ -66,6 +69,8 @@ struct Loading {
     again: BTreeSet<PathBuf>,
     /// When the load ended.
     ended: Option<Instant>,
+    /// The app did not start: whatever changed since was a person mending it.
+    failed: bool,
 }
 
 impl Watch {
@@ -75,7 +80,8 @@ impl Watch {
         state: &Path,
         changes: UnboundedSender<Change>,
     ) -> Result<Self, Problem> {
-        let failed = |why: String| Problem::new(format!("cannot watch `{}`", dir.display())).cause(why);
+        let failed =
+            |why: String| Problem::new(format!("cannot watch `{}`", dir.display())).cause(why);
         let (sender, events) = channel();
         let watcher = notify::recommended_watcher(sender).map_err(|error| failed(why(&error)))?;
         let shared = Arc::new(Mutex::new(Shared {
@@ -107,10 +113,11 @@ impl Watch {
         }
     }
 
-    /// The load is over.
-    pub(super) fn settled(&self) {
+    /// The load is over; `well`: the release serves.
+    pub(super) fn settled(&self, well: bool) {
         if let Some(loading) = &mut lock(&self.shared).loading {
             loading.ended = Some(Instant::now());
+            loading.failed = !well;
         }
     }
 }
@@ -145,8 +152,8 @@ impl Tree {
         self.watch_below(&top, None);
         while let Ok(event) = events.recv() {
             let mut files = BTreeSet::new();
-            self.collect(event, &mut files);
             let began = Instant::now();
+            self.collect(event, &mut files);
             loop {
                 match events.recv_timeout(QUIET) {
                     Ok(event) => self.collect(event, &mut files),
@@ -157,7 +164,7 @@ impl Tree {
                     break;
                 }
             }
-            let (files, notes) = lock(&self.shared).judge(files);
+            let (files, notes) = lock(&self.shared).judge(files, began);
             for note in notes {
                 let _ = self.changes.send(Change::Note(note));
             }
@@ -172,11 +179,21 @@ impl Tree {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                let note = format!("a change of the source may have been missed: {}", why(&error));
+                let note = format!(
+                    "a change of the source may have been missed: {}",
+                    why(&error)
+                );
                 let _ = self.changes.send(Change::Note(note));
                 return;
             }
         };
+        if event.need_rescan() {
+            let note = "changes came faster than they could be noticed; `kill -HUP` reloads";
+            let _ = self.changes.send(Change::Note(note.to_owned()));
+            let top = self.dir.clone();
+            self.watch_below(&top, None);
+            return;
+        }
         // Reading is no change; neither is a new owner or access time.
         let relevant = matches!(
             event.kind,
@@ -188,7 +205,9 @@ impl Tree {
             return;
         }
         for path in event.paths {
-            let is_dir = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+            let is_dir = path
+                .symlink_metadata()
+                .is_ok_and(|metadata| metadata.is_dir());
             if is_dir {
                 self.watch_below(&path, Some(files));
                 continue;
@@ -209,9 +228,13 @@ impl Tree {
             if !lock(&self.shared).rules.enters(&relative) || !self.watch_one(&dir) {
                 continue;
             }
-            let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+            let Ok(entries) = std::fs::read_dir(&dir) else {
+                continue;
+            };
             for entry in entries.flatten() {
-                let Ok(kind) = entry.file_type() else { continue };
+                let Ok(kind) = entry.file_type() else {
+                    continue;
+                };
                 if kind.is_dir() {
                     pending.push(entry.path());
                 } else if let Some(found) = &mut found {
@@ -255,17 +278,24 @@ impl Tree {
 impl Shared {
     /// Which of the changed files are a reason to load again. A file that the app writes while it
     /// starts would be one for ever; after a few loads it no longer is.
-    fn judge(&mut self, files: BTreeSet<PathBuf>) -> (Vec<PathBuf>, Vec<String>) {
+    fn judge(
+        &mut self,
+        files: BTreeSet<PathBuf>,
+        changed_at: Instant,
+    ) -> (Vec<PathBuf>, Vec<String>) {
         let mut notes = Vec::new();
         let during_load = self.loading.as_ref().is_some_and(|loading| {
-            loading.ended.is_none_or(|ended| ended.elapsed() < AFTERMATH + QUIET)
+            let soon = |ended: Instant| changed_at.saturating_duration_since(ended) < AFTERMATH;
+            !loading.failed && loading.ended.is_none_or(soon)
         });
         let files: BTreeSet<PathBuf> = files
             .into_iter()
-            .filter(|file| self.strikes.get(file).is_none_or(|strikes| *strikes < STRIKES))
+            .filter(|file| !self.is_own(file))
             .collect();
         if let Some(loading) = self.loading.as_mut().filter(|_| during_load) {
-            loading.again.extend(files.intersection(&loading.causes).cloned());
+            loading
+                .again
+                .extend(files.intersection(&loading.causes).cloned());
         }
         if files.is_empty() {
             return (Vec::new(), notes);
@@ -278,9 +308,8 @@ impl Shared {
                 }
             }
         }
-        let (own, changed): (Vec<PathBuf>, Vec<PathBuf>) = files
-            .into_iter()
-            .partition(|file| self.strikes.get(file).is_some_and(|strikes| *strikes >= STRIKES));
+        let (own, changed): (Vec<PathBuf>, Vec<PathBuf>) =
+            files.into_iter().partition(|file| self.is_own(file));
         if !own.is_empty() {
             notes.push(format!(
                 "{} whenever the app starts: not watched any more; name it in .gitignore",
@@ -292,9 +321,21 @@ impl Shared {
                 causes: changed.iter().cloned().collect(),
                 again: BTreeSet::new(),
                 ended: None,
+                failed: false,
             });
         }
         (changed, notes)
+    }
+
+    /// Whether the app writes this file itself.
+    fn is_own(&self, file: &Path) -> bool {
+        let limit = match rules::is_data(file) {
+            true => STRIKES_OF_DATA,
+            false => STRIKES_OF_CODE,
+        };
+        self.strikes
+            .get(file)
+            .is_some_and(|strikes| *strikes >= limit)
     }
 }
 

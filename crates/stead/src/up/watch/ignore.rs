@@ -60,7 +60,10 @@ impl Ignores {
 
     /// Whether the patterns name exactly this path, which is relative to the top.
     fn matches(&mut self, path: &Path, is_dir: bool) -> bool {
-        let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let parts: Vec<String> = path
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned())
+            .collect();
         let mut verdict = false;
         let mut base = self.top.clone();
         for depth in 0..parts.len() {
@@ -113,7 +116,11 @@ impl Pattern {
         if !anchored {
             parts.insert(0, "**".to_owned());
         }
-        (!line.is_empty()).then_some(Self { negated, directory, parts })
+        (!line.is_empty()).then_some(Self {
+            negated,
+            directory,
+            parts,
+        })
     }
 
     fn matches(&self, path: &[String], is_dir: bool) -> bool {
@@ -129,7 +136,8 @@ fn path_matches(pattern: &[String], path: &[String]) -> bool {
             (0..=path.len()).any(|skipped| path_matches(rest, &path[skipped..]))
         }
         ([part, rest @ ..], [name, below @ ..]) => {
-            let (part, name): (Vec<char>, Vec<char>) = (part.chars().collect(), name.chars().collect());
+            let (part, name): (Vec<char>, Vec<char>) =
+                (part.chars().collect(), name.chars().collect());
             name_matches(&part, &name) && path_matches(rest, below)
         }
         (_, []) => false,
@@ -248,7 +256,11 @@ mod tests {
     #[test]
     fn files_below_an_ignored_directory_cannot_be_taken_back() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(".gitignore"), "out/\n!out/kept.py\n*.gen.py\n!good.gen.py\n").unwrap();
+        std::fs::write(
+            dir.path().join(".gitignore"),
+            "out/\n!out/kept.py\n*.gen.py\n!good.gen.py\n",
+        )
+        .unwrap();
         let mut ignores = Ignores::read(dir.path());
         let mut check = |path: &str| ignores.ignored(dir.path(), Path::new(path), false);
         assert!(check("out/kept.py"));

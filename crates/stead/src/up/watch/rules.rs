@@ -40,11 +40,64 @@ const NAMES: [&str; 12] = [
 
 /// Extensions of files that an app is made of.
 const EXTENSIONS: [&str; 58] = [
-    "py", "pyi", "pyx", "so", "toml", "cfg", "ini", "conf", "yaml", "yml", "json", "json5", "lock",
-    "txt", "env", "properties", "html", "htm", "jinja", "jinja2", "j2", "mako", "jade", "pug",
-    "hbs", "ejs", "njk", "liquid", "xml", "md", "rst", "css", "scss", "sass", "less", "js", "mjs",
-    "cjs", "ts", "mts", "cts", "jsx", "tsx", "vue", "svelte", "wasm", "graphql", "gql", "proto",
-    "sql", "sh", "rb", "php", "go", "rs", "lua", "pl", "po",
+    "py",
+    "pyi",
+    "pyx",
+    "so",
+    "toml",
+    "cfg",
+    "ini",
+    "conf",
+    "yaml",
+    "yml",
+    "json",
+    "json5",
+    "lock",
+    "txt",
+    "env",
+    "properties",
+    "html",
+    "htm",
+    "jinja",
+    "jinja2",
+    "j2",
+    "mako",
+    "jade",
+    "pug",
+    "hbs",
+    "ejs",
+    "njk",
+    "liquid",
+    "xml",
+    "md",
+    "rst",
+    "css",
+    "scss",
+    "sass",
+    "less",
+    "js",
+    "mjs",
+    "cjs",
+    "ts",
+    "mts",
+    "cts",
+    "jsx",
+    "tsx",
+    "vue",
+    "svelte",
+    "wasm",
+    "graphql",
+    "gql",
+    "proto",
+    "sql",
+    "sh",
+    "rb",
+    "php",
+    "go",
+    "rs",
+    "lua",
+    "pl",
+    "po",
 ];
 
 /// What counts as a change of one source tree.
@@ -76,13 +129,23 @@ impl Rules {
     pub(super) fn learn(&mut self, manifest: &Manifest) {
         let root = PathBuf::from(manifest.build.root.clone().unwrap_or_default());
         self.excluded = self.state.iter().cloned().collect();
-        self.excluded
-            .extend(manifest.volume.values().map(|volume| root.join(&volume.path)));
-        let folders = manifest.route.iter().flat_map(|route| route.static_folders.values());
-        let processes = manifest.process.values().filter_map(|process| match &process.program {
-            Program::Static(folder) => Some(folder),
-            _ => None,
-        });
+        self.excluded.extend(
+            manifest
+                .volume
+                .values()
+                .map(|volume| root.join(&volume.path)),
+        );
+        let folders = manifest
+            .route
+            .iter()
+            .flat_map(|route| route.static_folders.values());
+        let processes = manifest
+            .process
+            .values()
+            .filter_map(|process| match &process.program {
+                Program::Static(folder) => Some(folder),
+                _ => None,
+            });
         self.folders = folders
             .chain(processes)
             .map(|folder| root.join(folder).components().collect())
@@ -116,11 +179,17 @@ impl Rules {
         if !parent.as_os_str().is_empty() && !self.enters(parent) {
             return false;
         }
-        let extension = Path::new(name).extension().and_then(|part| part.to_str()).unwrap_or("");
+        let extension = Path::new(name)
+            .extension()
+            .and_then(|part| part.to_str())
+            .unwrap_or("");
         let extension = extension.to_ascii_lowercase();
-        let matters = NAMES.contains(&name)
-            || (EXTENSIONS.contains(&extension.as_str()) && !temporary(name));
-        let served = self.folders.iter().any(|folder| relative.starts_with(folder))
+        let matters =
+            NAMES.contains(&name) || (EXTENSIONS.contains(&extension.as_str()) && !temporary(name));
+        let served = self
+            .folders
+            .iter()
+            .any(|folder| relative.starts_with(folder))
             && !(parent.as_os_str().is_empty() && name == crate::source::FILE)
             && extension != "py";
         matters
@@ -138,4 +207,16 @@ fn temporary(name: &str) -> bool {
         || name.starts_with(".~")
         || (name.starts_with('.') && name.ends_with(".swp"))
         || name.contains("___jb_")
+}
+
+/// Data rather than code: what programs write as often as people do.
+pub(super) fn is_data(file: &Path) -> bool {
+    let extension = file
+        .extension()
+        .and_then(|part| part.to_str())
+        .unwrap_or("");
+    matches!(
+        extension.to_ascii_lowercase().as_str(),
+        "json" | "json5" | "txt" | "xml" | "yaml" | "yml" | "lock" | "md" | "sql"
+    )
 }
