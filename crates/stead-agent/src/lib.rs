@@ -30,6 +30,20 @@
 //! environment and a session of its own; the agent tells the keeper each session. So nothing gets away:
 //! not a program that forked twice, nor one that took a session of its own, nor one that overwrote its environment.
 //!
+//! # What was decided
+//! - **Environment** (`environment.rs`): everything of Stead's own is inherited but what describes a terminal, a
+//!   shell, another virtual environment, supervisor or address; then `[env]`, secrets, and what Stead says.
+//! - **Order of a switch**: release command; the first new instance alone; the others, as many at once as leave a CPU to
+//!   those that serve; one table with only new ones; the old ones drain, get SIGTERM, then SIGKILL.
+//! - **Workers** (processes that visitors do not reach) start after the switch, each when its predecessor has ended.
+//! - **Little memory** (measured before each switch): old instances make room one by one, and the switch
+//!   comes with as many new ones as fit.
+//! - **A program that insists on a port** runs once, and visitors wait in the edge's queue while it is replaced.
+//! - **SIGTERM** goes to the whole process group, since a shell does not pass it on.
+//! - **Volumes** (`state.rs`): a link where nothing is; what is there stays as it is. Nothing is moved or deleted.
+//! - **Jobs** (`clock.rs`): an instant is run once, whatever the clock does; a running job ends with Stead, not with its release.
+//! - **Logs**: 10 MB and two older files for each source, 4 MB a second, 16 KB a line; what is shown is limited further.
+//!
 //! # What it must never do
 //! Stop what serves before its successor does; edit a published table; give an instance id twice; signal a
 //! process id that may have been reused (children are reaped only after everything of theirs was ended); put a

@@ -13,6 +13,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// The longest path of a unix socket: `sun_path` holds 108 bytes with its NUL.
 const LONGEST: usize = 107;
+/// How the name of a short directory begins.
+const SHORT: &str = "stead-";
 /// Connections that may wait while an instance imports or restarts.
 const BACKLOG: i32 = 1024;
 
@@ -20,6 +22,8 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
+    /// `<state>/run`, when it only says where the directory is.
+    link: Option<PathBuf>,
 }
 
 impl RunDir {
@@ -28,22 +32,34 @@ impl RunDir {
     pub(crate) fn create(state: &Path) -> io::Result<Self> {
         let path = state.join("run");
         // What an earlier run left there is nobody's: we hold the lock.
+        if let Ok(elsewhere) = fs::read_link(&path) {
+            if is_ours(&elsewhere) {
+                let _ = fs::remove_dir_all(elsewhere);
+            }
+            fs::remove_file(&path)?;
+        }
         let _ = fs::remove_dir_all(&path);
         if path.as_os_str().len() + 1 + "4294967295.a-process-name.1000.sock".len() <= LONGEST {
             fs::DirBuilder::new()
                 .mode(0o700)
                 .recursive(true)
                 .create(&path)?;
-            return Ok(Self { path });
+            return Ok(Self { path, link: None });
         }
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let parent = runtime
             .filter(|dir| dir.is_absolute() && dir.is_dir() && dir.as_os_str().len() < 60)
             .unwrap_or_else(|| "/tmp".into());
         let dir = tempfile::Builder::new()
-            .prefix("stead-")
+            .prefix(SHORT)
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        Ok(Self { path: dir.keep() })
+        let short = dir.keep();
+        std::os::unix::fs::symlink(&short, &path)?;
+        Ok(Self {
+            path: short,
+            link: Some(path),
+        })
     }
 
     /// A path for an instance's socket: a readable one, unless that is too long for a socket or is taken.
@@ -62,7 +78,16 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+        if let Some(link) = &self.link {
+            let _ = fs::remove_file(link);
+        }
     }
+}
+
+/// A short directory that a run has made.
+fn is_ours(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(SHORT))
 }
 
 /// A listening unix socket. The agent's copy stays open while an instance is restarted, so that

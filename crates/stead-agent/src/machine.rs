@@ -138,6 +138,23 @@ pub(crate) fn resident_memory_of(pids: &[i32]) -> u64 {
         .sum()
 }
 
+/// Processor time that processes have used since they started.
+pub(crate) fn cpu_time_of(pids: &[i32]) -> std::time::Duration {
+    let ticks: u64 = pids
+        .iter()
+        .filter_map(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // Fields 14 and 15, counted from behind the name, which may hold anything.
+            let mut fields = stat.rsplit(") ").next()?.split(' ').skip(11);
+            let user: u64 = fields.next()?.parse().ok()?;
+            let system: u64 = fields.next()?.parse().ok()?;
+            Some(user + system)
+        })
+        .sum();
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    std::time::Duration::from_millis(ticks * 1000 / per_second)
+}
+
 /// TCP ports that processes listen on, with an address that reaches them from this machine.
 pub(crate) fn listening(pids: &[i32]) -> Vec<SocketAddr> {
     let inodes: std::collections::HashSet<u64> = pids

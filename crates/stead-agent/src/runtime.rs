@@ -1,6 +1,6 @@
 //! The loop: what is known, what happens, what is done about it. See the crate's documentation.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use stead_model::messages::{EdgeCommand, EdgeEvent};
@@ -37,11 +37,11 @@ enum Event {
     /// A child and everything that belonged to it has ended.
     Ended(Ended),
     /// What an instance that is starting listens on.
-    Listening(InstanceId, Vec<std::net::SocketAddr>),
+    Listening(probe::Listening),
     /// A preloading worker said something.
     Worker(preload::Said),
     /// What instances take of memory, and sessions found below them.
-    Measured(Vec<size::Measured>),
+    Measured(size::Measurement),
 }
 
 /// Everything that is known.
@@ -76,8 +76,8 @@ struct Runtime {
     refusal: String,
     probes: HashMap<u64, InstanceId>,
     next_probe: u64,
-    /// Processes that insist on a port of their own, in the release that was seen last.
-    insisting: HashSet<String>,
+    /// Processes that insist on a port, and which, as the last release showed.
+    insisting: HashMap<String, u16>,
     measuring: size::Measuring,
     jobs: jobs::Jobs,
     workers: Vec<preload::Worker>,
@@ -200,7 +200,7 @@ fn open(
         refusal: String::new(),
         probes: HashMap::new(),
         next_probe: 1,
-        insisting: HashSet::new(),
+        insisting: HashMap::new(),
         measuring: size::Measuring::default(),
         jobs,
         workers: Vec::new(),
@@ -273,7 +273,7 @@ impl Runtime {
     fn event(&mut self, event: Event) {
         match event {
             Event::Ended(ended) => self.ended(ended),
-            Event::Listening(id, addresses) => self.listening(id, addresses),
+            Event::Listening(found) => self.listening(found),
             Event::Worker(said) => self.worker_said(said),
             Event::Measured(measured) => self.measured(measured),
         }
@@ -335,7 +335,7 @@ impl Runtime {
         ]
         .into_iter()
         .flatten()
-        .chain([self.measuring.next])
+        .chain(self.next_measuring())
         .map(|at| at.saturating_sub(now))
         .min()
         .unwrap_or_default()

@@ -227,7 +227,12 @@ pub enum Why {
 pub fn backoff(failures: u32, chance: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(9);
     let base = Duration::from_millis(100 << doublings).min(Duration::from_secs(30));
-    base.mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0))
+    let chance = if chance.is_finite() {
+        chance.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    base.mul_f64(1.0 + 0.25 * chance)
 }
 
 /// Alive for this long, an instance's earlier failures are forgotten.

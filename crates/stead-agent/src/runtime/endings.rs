@@ -21,7 +21,8 @@ impl Runtime {
     pub(crate) fn terminate(&mut self, id: InstanceId) {
         let late = self.instance(id).filter(|i| {
             let now = self.epoch.elapsed();
-            i.visited && i.phase == Phase::Starting && now >= i.since + i.within
+            let late = i.visited && i.phase == Phase::Starting && now >= i.since + i.within;
+            late && !self.stopping && self.serves(i.release)
         });
         if let (Some(_), Some(live)) = (late, self.live.get(&id)) {
             let text = "it did not become healthy in time and is started again";

@@ -89,6 +89,8 @@ pub(crate) struct Live {
     pub(crate) ended_by_itself: Option<Duration>,
     /// Forked by this preloading worker.
     pub(crate) worker: Option<u64>,
+    /// When it was said last that the edge could not talk to it.
+    pub(crate) failure_noted: Option<Duration>,
     pub(crate) probing: Probing,
 }
 
@@ -104,6 +106,8 @@ pub(crate) struct Probing {
     pub(crate) turn: usize,
     /// The address of the probe under way.
     pub(crate) address: Option<Address>,
+    /// Processor time used, and when that was found.
+    pub(crate) cpu: Option<(Duration, Duration)>,
     /// When ports were looked for last.
     pub(crate) looked: Duration,
 }

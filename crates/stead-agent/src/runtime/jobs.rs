@@ -98,7 +98,8 @@ impl Runtime {
             .filter(|r| r.ended_because.is_none());
         let overlong = overlong.map(|run| run.deadline);
         let wall = Timestamp::now();
-        let due = self.jobs.clocks.by_job.values().filter_map(|clock| {
+        let clocks = self.jobs.clocks.by_job.values().filter(|_| !self.stopping);
+        let due = clocks.filter_map(|clock| {
             let left = clock.next()?.duration_since(wall);
             let left = Duration::try_from(left).unwrap_or_default();
             Some(now + left.min(LOOK_AGAIN))

@@ -19,8 +19,21 @@ const LATER: Duration = Duration::from_millis(100);
 const EAGER: Duration = Duration::from_secs(3);
 /// One probe: an app's first answer may take many seconds, and asking again would not help it.
 const LONGEST: Duration = Duration::from_secs(15);
-/// How long the port that an instance was given may stay closed before another is looked for.
-const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
+/// How long the port that an instance was given may stay closed before another is looked for, and how
+/// often.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Node's and Python's debuggers listen there, and answer.
+const DEBUGGERS: [u16; 3] = [9229, 9230, 5678];
+
+/// What was found out about an instance whose port stays closed.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    instance: InstanceId,
+    addresses: Vec<SocketAddr>,
+    /// Processor time that its processes have used so far.
+    cpu: Duration,
+}
 
 impl Runtime {
     /// When the next probe is due.
@@ -111,6 +124,7 @@ impl Runtime {
             .get(&release)
             .and_then(|g| g.spec(&process))
             .map_or((100, 499), |spec| spec.health.status);
+        let insists = self.insisting.contains_key(&process);
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
@@ -127,7 +141,12 @@ impl Runtime {
         let age = now.saturating_sub(live.started);
         live.probing.due = Some(now + if age < EAGER { SOON } else { LATER });
         let refused = matches!(live.probing.last, Some(Err(_)));
-        if refused && live.port.is_some() && age >= LOOK_ELSEWHERE {
+        let patience = if insists {
+            Duration::ZERO
+        } else {
+            LOOK_ELSEWHERE
+        };
+        if refused && live.port.is_some() && age >= patience {
             self.look_elsewhere(id, now);
         }
     }
@@ -137,30 +156,46 @@ impl Runtime {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
-        if now < live.probing.looked + LOOK_ELSEWHERE / 2 {
+        if now < live.probing.looked + LOOK_AGAIN {
             return;
         }
         live.probing.looked = now;
         let (pid, events) = (live.pid, self.events.clone());
         tokio::task::spawn_blocking(move || {
             let tree = processes::tree(&processes::all(), pid);
-            let _ = events.send(Event::Listening(id, machine::listening(&tree)));
+            let _ = events.send(Event::Listening(Listening {
+                instance: id,
+                addresses: machine::listening(&tree),
+                cpu: machine::cpu_time_of(&tree),
+            }));
         });
     }
 
     /// What an instance that is starting listens on.
-    pub(crate) fn listening(&mut self, id: InstanceId, addresses: Vec<SocketAddr>) {
-        let Some(live) = self.live.get_mut(&id) else {
+    pub(crate) fn listening(&mut self, found: Listening) {
+        let now = self.epoch.elapsed();
+        let known = self
+            .instance(found.instance)
+            .and_then(|i| self.insisting.get(&i.process).copied());
+        let Some(live) = self.live.get_mut(&found.instance) else {
             return;
         };
-        let same_port = addresses.iter().find(|a| Some(a.port()) == live.port);
+        let before = live.probing.cpu.replace((now, found.cpu));
+        let same_port = found.addresses.iter().find(|a| Some(a.port()) == live.port);
         if let Some(address) = same_port {
             // The port that it was given, perhaps of the other family.
             live.address = Some(Address::Tcp(*address));
             live.probing.elsewhere.clear();
-        } else {
-            live.probing.elsewhere = addresses;
+            return;
         }
+        // A program that is busy may still be on its way to the right port: what it has opened so far may be
+        // for metrics.
+        let idle = before
+            .is_some_and(|(at, cpu)| found.cpu.saturating_sub(cpu) < now.saturating_sub(at) / 5);
+        let mut addresses = found.addresses;
+        addresses.retain(|a| !DEBUGGERS.contains(&a.port()));
+        addresses.retain(|a| idle || Some(a.port()) == known);
+        live.probing.elsewhere = addresses;
     }
 
     /// An instance became healthy at this address. When that is not where it was told to listen, its
@@ -182,12 +217,14 @@ impl Runtime {
         let name = live.name.clone();
         live.address = address;
         if found == given {
-            if self.insisting.remove(process) {
+            if self.insisting.remove(process).is_some() {
                 self.release_from_one(release, process);
             }
             return;
         }
-        self.note(
+        let known = self.insisting.insert(process.to_owned(), found);
+        if known != Some(found) {
+            self.note(
             name,
             true,
             format!(
@@ -195,7 +232,7 @@ impl Runtime {
                  and visitors wait while it is replaced"
             ),
         );
-        self.insisting.insert(process.to_owned());
+        }
         self.want_process(release, process, |wanted| {
             wanted.count = wanted.count.map(|n| n.min(1)).or(Some(1));
             wanted.ceiling = 1;

@@ -209,8 +209,15 @@ impl Runtime {
         let serves = self
             .instance(id)
             .is_some_and(|i| i.phase == stead_model::plan::Phase::Healthy);
-        if let (true, Some(live)) = (serves, self.live.get(&id)) {
-            self.note(live.name.clone(), true, why);
+        let now = self.epoch.elapsed();
+        let Some(live) = self.live.get_mut(&id).filter(|_| serves) else {
+            return;
+        };
+        // Once in a while: every visitor may run into it.
+        if live.failure_noted.is_none_or(|at| now >= at + PATIENCE) {
+            live.failure_noted = Some(now);
+            let name = live.name.clone();
+            self.note(name, true, why);
         }
     }
 }

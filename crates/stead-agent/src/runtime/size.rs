@@ -1,6 +1,6 @@
 //! How many instances, and how much memory they take.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use stead_model::manifest::Count;
@@ -17,6 +17,9 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Left to the rest of the machine when instances are counted: at least this, or a tenth of what is free.
 const HEADROOM: u64 = 64 * 1024 * 1024;
 
+/// Without a limit to watch, memory is measured only every so many times.
+const SELDOM: u32 = 12;
+
 /// When memory is measured.
 #[derive(Debug, Default)]
 pub(crate) struct Measuring {
@@ -24,18 +27,39 @@ pub(crate) struct Measuring {
     pub(crate) next: Duration,
     /// One is under way.
     running: bool,
+    /// Counts down to a measurement of everything.
+    countdown: u32,
+    /// Sessions below instances that the keeper was told of.
+    sessions: HashSet<i32>,
+}
+
+/// One instance to be measured.
+#[derive(Debug)]
+struct Subject {
+    instance: InstanceId,
+    pid: i32,
+    /// Measured exactly only when resident memory is above this; 0: in any case.
+    above: u64,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Measurement {
+    instances: Vec<Measured>,
+    /// Memory that is free on the machine.
+    available: Option<u64>,
+    /// Sessions that the keeper was told of and that are no more.
+    gone: Vec<i32>,
 }
 
 /// What was measured of one instance.
 #[derive(Clone, Debug)]
-pub(crate) struct Measured {
+struct Measured {
     instance: InstanceId,
-    /// Its processes together, bytes.
-    memory: u64,
-    /// Sessions of its processes beside its own: the keeper should know them.
+    /// Its processes together, bytes; `None`: not above what was asked for.
+    memory: Option<u64>,
+    /// Sessions of its processes beside its own.
     sessions: Vec<i32>,
-    /// Memory that is free on the machine.
-    available: Option<u64>,
 }
 
 impl Runtime {
@@ -93,56 +117,84 @@ impl Runtime {
         }
     }
 
-    /// Measure every instance, beside the loop.
+    /// When the next measurement is due; while one is under way its end comes by itself.
+    pub(crate) fn next_measuring(&self) -> Option<Duration> {
+        (!self.measuring.running).then_some(self.measuring.next)
+    }
+
+    /// Measure instances, beside the loop.
     pub(crate) fn measure_if_due(&mut self) {
         let now = self.epoch.elapsed();
         if self.measuring.running || now < self.measuring.next {
             return;
         }
         self.measuring.next = now + EVERY;
-        let roots: Vec<(InstanceId, i32)> = self
+        let all = self.measuring.countdown == 0;
+        let subjects: Vec<Subject> = self
             .observed
             .instances
             .iter()
             .filter(|i| i.phase == Phase::Healthy || !i.visited)
-            .filter_map(|i| Some((i.id, self.live.get(&i.id)?.pid)))
-            .filter(|(_, pid)| *pid > 1)
+            .filter_map(|i| {
+                let pid = self.live.get(&i.id)?.pid;
+                let of = self.generations.get(&i.release)?;
+                let limit = of.spec(&i.process)?.memory;
+                let known = of.measured.contains_key(&i.process);
+                let above = match limit {
+                    _ if all || !known => 0,
+                    Some(limit) => limit,
+                    None => u64::MAX,
+                };
+                (pid > 1).then_some(Subject {
+                    instance: i.id,
+                    pid,
+                    above,
+                })
+            })
             .collect();
-        if roots.is_empty() {
+        if subjects.is_empty() {
             return;
         }
+        self.measuring.countdown = self.measuring.countdown.checked_sub(1).unwrap_or(SELDOM);
         self.measuring.running = true;
         let events = self.events.clone();
+        let told = self.measuring.sessions.clone();
         tokio::task::spawn_blocking(move || {
-            let _ = events.send(Event::Measured(measure(&roots)));
+            let _ = events.send(Event::Measured(measure(&subjects, &told)));
         });
     }
 
     /// Memory of instances is known.
-    pub(crate) fn measured(&mut self, measured: Vec<Measured>) {
+    pub(crate) fn measured(&mut self, measurement: Measurement) {
         self.measuring.running = false;
-        for one in measured {
+        for session in measurement.gone {
+            self.measuring.sessions.remove(&session);
+            self.keeper.ended(session);
+        }
+        for one in measurement.instances {
             for session in &one.sessions {
-                self.keeper.born(*session);
+                if self.measuring.sessions.insert(*session) {
+                    self.keeper.born(*session);
+                }
             }
-            let Some(instance) = self.instance(one.instance) else {
+            let (Some(instance), Some(memory)) = (self.instance(one.instance), one.memory) else {
                 continue;
             };
             let (release, process) = (instance.release, instance.process.clone());
             let healthy = instance.phase == Phase::Healthy;
             if let Some(generation) = self.generations.get_mut(&release) {
                 let known = generation.measured.entry(process.clone()).or_default();
-                *known = (*known).max(one.memory);
+                *known = (*known).max(memory);
             }
             if healthy {
-                self.decide_count(release, &process, &one);
+                self.decide_count(release, &process, memory, measurement.available);
             }
-            self.mind_the_limit(&one);
+            self.mind_the_limit(one.instance, memory);
         }
     }
 
     /// `count = "auto"`: as many as CPUs can use, if memory holds them.
-    fn decide_count(&mut self, release: u64, process: &str, measured: &Measured) {
+    fn decide_count(&mut self, release: u64, process: &str, memory: u64, available: Option<u64>) {
         let undecided = [&self.desired.target, &self.desired.serving]
             .into_iter()
             .flatten()
@@ -153,7 +205,7 @@ impl Runtime {
             return;
         }
         let most = self.cpus.saturating_mul(2).saturating_add(1);
-        let room = measured.available.map(|free| more(free, measured.memory));
+        let room = available.map(|free| more(free, memory));
         let count = most.min(room.unwrap_or(most).saturating_add(1)).max(1);
         let cpus = plural(u64::from(self.cpus), "CPU", "CPUs");
         let why = if count < most {
@@ -168,35 +220,35 @@ impl Runtime {
     }
 
     /// Above its limit an instance is replaced; the planner does that for one at a time.
-    fn mind_the_limit(&mut self, measured: &Measured) {
-        let Some(instance) = self.instance(measured.instance).filter(|i| !i.recycle) else {
+    fn mind_the_limit(&mut self, id: InstanceId, memory: u64) {
+        let Some(instance) = self.instance(id).filter(|i| !i.recycle) else {
             return;
         };
         let limit = self
             .generations
             .get(&instance.release)
             .and_then(|g| g.spec(&instance.process)?.memory);
-        let Some(limit) = limit.filter(|limit| measured.memory > *limit) else {
+        let Some(limit) = limit.filter(|limit| memory > *limit) else {
             return;
         };
-        let name = self.live.get(&measured.instance).map(|l| l.name.clone());
+        let name = self.live.get(&id).map(|l| l.name.clone());
         self.note(
             name.unwrap_or_default(),
             true,
             format!(
                 "it takes {}, more than its limit of {}, and is replaced",
-                megabytes(measured.memory),
+                megabytes(memory),
                 megabytes(limit)
             ),
         );
-        if let Some(instance) = self.instance_mut(measured.instance) {
+        if let Some(instance) = self.instance_mut(id) {
             instance.recycle = true;
         }
     }
 
     /// How many instances of a process may be alive at once during a switch, given what the old release's take.
     pub(crate) fn ceiling_for_switch(&self, process: &str, count: Option<u32>) -> u32 {
-        if self.insisting.contains(process) {
+        if self.insisting.contains_key(process) {
             return 1;
         }
         let Some(serving) = &self.desired.serving else {
@@ -255,7 +307,7 @@ impl Runtime {
             .collect();
         for name in names
             .iter()
-            .filter(|name| !self.insisting.contains(*name))
+            .filter(|name| !self.insisting.contains_key(*name))
             .cloned()
             .collect::<Vec<_>>()
         {
@@ -306,29 +358,38 @@ impl Runtime {
     }
 }
 
-fn measure(roots: &[(InstanceId, i32)]) -> Vec<Measured> {
+fn measure(subjects: &[Subject], told: &HashSet<i32>) -> Measurement {
     let all = processes::all();
     let sessions: HashMap<i32, i32> = all.iter().map(|p| (p.pid, p.session)).collect();
-    let available = machine::memory_available();
-    roots
+    let alive: HashSet<i32> = sessions.values().copied().collect();
+    let instances = subjects
         .iter()
-        .map(|(id, root)| {
-            let tree = processes::tree(&all, *root);
+        .map(|subject| {
+            let tree = processes::tree(&all, subject.pid);
             let mut own: Vec<i32> = tree
                 .iter()
                 .filter_map(|p| sessions.get(p).copied())
                 .collect();
             own.sort_unstable();
             own.dedup();
-            own.retain(|session| session != root && tree.contains(session));
+            own.retain(|session| *session != subject.pid && tree.contains(session));
+            let exactly = match subject.above {
+                0 => true,
+                u64::MAX => false,
+                above => machine::resident_memory_of(&tree) > above,
+            };
             Measured {
-                instance: *id,
-                memory: machine::memory_of(&tree),
+                instance: subject.instance,
+                memory: exactly.then(|| machine::memory_of(&tree)),
                 sessions: own,
-                available,
             }
         })
-        .collect()
+        .collect();
+    Measurement {
+        instances,
+        available: machine::memory_available(),
+        gone: told.difference(&alive).copied().collect(),
+    }
 }
 
 /// How many more instances of this size fit into what is free.
@@ -345,3 +406,6 @@ fn megabytes(bytes: u64) -> String {
 fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,7 @@ impl Runtime {
             port: place.port,
             started: now,
             ended_by_itself: None,
+            failure_noted: None,
             worker: None,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stead_model::manifest::Count;
 use stead_model::plan::{ReleaseCommand, Wanted, Why};
-use stead_model::release::Release;
+use stead_model::release::{Listen, Release};
 
 use super::Runtime;
 use super::children::{Ended, Owner};
@@ -66,6 +66,10 @@ impl Runtime {
             if !process.visited {
                 continue;
             }
+            let listen = release.processes.get(name).and_then(|spec| spec.listen);
+            if !matches!(listen, Some(Listen::Port(_))) {
+                self.insisting.remove(name);
+            }
             process.ceiling = self.ceiling_for_switch(name, process.count);
             if process.ceiling == 1 && process.count != Some(0) {
                 process.count = Some(1);
@@ -87,7 +91,7 @@ impl Runtime {
     fn count_of_serving(&self, process: &str) -> Option<u32> {
         let serving = self.desired.serving.as_ref()?;
         let spec = self.generations.get(&serving.release)?.spec(process)?;
-        if spec.count != Count::Auto || self.insisting.contains(process) {
+        if spec.count != Count::Auto || self.insisting.contains_key(process) {
             return None;
         }
         serving.processes.get(process)?.count
@@ -102,7 +106,7 @@ impl Runtime {
             .generations
             .get(&key)
             .and_then(|g| g.spec(process))
-            .is_some_and(|spec| spec.count == Count::Auto || self.insisting.contains(process));
+            .is_some_and(|spec| spec.count == Count::Auto || self.insisting.contains_key(process));
         if let (Some(reason), true) = (reason, auto) {
             self.reason(key, process, reason);
         }

@@ -30,6 +30,8 @@ struct Inside {
     leaving: HashSet<InstanceId>,
     events: UnboundedSender<EdgeEvent>,
     refuse: bool,
+    /// The edge's task.
+    task: Option<tokio::task::AbortHandle>,
 }
 
 impl Edge {
@@ -44,9 +46,10 @@ impl Edge {
             leaving: HashSet::new(),
             events: events.clone(),
             refuse: false,
+            task: None,
         })));
         let own = edge.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(command) = commands.recv().await {
                 match command {
                     EdgeCommand::Publish(table) => own.publish(table),
@@ -69,6 +72,7 @@ impl Edge {
                 }
             }
         });
+        edge.0.lock().unwrap().task = Some(task.abort_handle());
         edge
     }
 
@@ -94,6 +98,13 @@ impl Edge {
                 inside.leaving.insert(*instance);
             }
         }
+    }
+
+    /// The edge ends, as it does when everything stops.
+    pub(crate) fn end(&self) {
+        let mut inside = self.0.lock().unwrap();
+        inside.events = unbounded_channel().0;
+        inside.task.take().unwrap().abort();
     }
 
     pub(crate) fn refuse_tables(&self, refuse: bool) {

@@ -1,5 +1,7 @@
 //! The embedded runtime with real processes and a real (if small) edge.
 
+#![allow(clippy::unwrap_used)]
+
 mod endings;
 mod first_release;
 mod house;

@@ -54,13 +54,13 @@ fn start_stead(app: &App) -> std::process::Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(stead.stderr.take().unwrap()).lines();
-    for line in lines {
-        if line.unwrap().contains("stead is up") {
-            return stead;
-        }
+    let mut lines = BufReader::new(stead.stderr.take().unwrap()).lines();
+    let up = lines.any(|line| line.is_ok_and(|line| line.contains("stead is up")));
+    if !up {
+        let _ = stead.kill();
+        panic!("it did not come up: {:?}", stead.wait());
     }
-    panic!("it did not come up");
+    stead
 }
 
 #[tokio::test]

@@ -8,13 +8,10 @@ use stead_model::routing::RoutingTable;
 
 use crate::house::{App, House, ids, spec, until};
 
+type Answers = Vec<Result<(u16, String), String>>;
+
 /// Visitors that come one after the other until told to stop; their answers.
-fn visitors(
-    house: &House,
-) -> (
-    Arc<AtomicBool>,
-    tokio::task::JoinHandle<Vec<Result<(u16, String), String>>>,
-) {
+fn visitors(house: &House) -> (Arc<AtomicBool>, tokio::task::JoinHandle<Answers>) {
     let stop = Arc::new(AtomicBool::new(false));
     let (edge, stopped) = (house.edge.clone(), Arc::clone(&stop));
     let all = tokio::spawn(async move {

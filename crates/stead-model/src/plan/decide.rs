@@ -240,8 +240,8 @@ impl Kept {
         if let Some(id) = retiring {
             let replaced = stay.iter().filter(|i| is_ready(i, observed.now)).count() >= n;
             let no_room = alive(observed, name) >= process.ceiling;
-            let counted = replaced || !process.visited || no_room && stay.len() < n;
-            if !counted {
+            let must_go_first = !process.visited || no_room && stay.len() < n;
+            if !replaced && !must_go_first {
                 self.alive.insert(id);
                 self.retiring.insert(id);
             }
