@@ -18,9 +18,10 @@ fn the_guestbook_keeps_what_is_written_in_its_volume() {
     let token = token.unwrap_or_else(|| panic!("the form has no token: {}", form.body));
     let cookie = form.head.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("set-cookie").then(|| value.split(';').next())?
+        name.eq_ignore_ascii_case("set-cookie")
+            .then(|| value.split(';').next())?
     });
-    let body = format!("token={token}&name=Visitor&text=It+works");
+    let body = format!("token={token}&name=Visitor&message=It+works");
     let address = running.address();
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -67,7 +68,10 @@ fn the_chat_passes_on_what_somebody_says() {
     }
     let heard = String::from_utf8_lossy(&heard).into_owned();
     assert!(heard.starts_with("HTTP/1.1 101 "));
-    assert!(heard.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "the key's answer of RFC 6455");
+    assert!(
+        heard.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "the key's answer of RFC 6455"
+    );
 }
 
 #[test]

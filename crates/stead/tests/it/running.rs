@@ -50,7 +50,9 @@ impl Tree {
     /// A copy of one of `examples/`.
     pub(crate) fn example(name: &str) -> Self {
         let tree = Self::new(&[]);
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../examples")
+            .join(name);
         let copied = Command::new("cp")
             .arg("-R")
             .arg(from.join("."))
