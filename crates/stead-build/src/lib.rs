@@ -1,10 +1,37 @@
 //! From a source tree to a release: detection, environments, mirrors. Runs on the laptop and on
 //! hosts, never in the path of traffic, and never starts the app itself.
 
+mod check;
+mod child;
+mod commands;
+mod detect;
+mod environment;
+mod failure;
+mod hash;
+mod index;
+mod init;
+mod interpreter;
+mod launch;
+mod machine;
+mod node;
+mod prepare;
+mod requirements;
+mod routes;
+mod scan;
+mod system;
+#[cfg(test)]
+mod test_app;
+mod tree;
+mod uv;
+
 use std::path::{Path, PathBuf};
 
 use stead_model::manifest::Manifest;
 use stead_model::release::Release;
+
+use machine::Machine;
+
+pub use init::init_text;
 
 /// What was found in a source tree that has no `stead.toml` (or beside one).
 #[derive(Clone, Debug)]
@@ -71,22 +98,22 @@ pub trait Progress {
 }
 
 /// Look at `dir` and say what would be run. Reads files, runs nothing.
-pub fn detect(_dir: &Path) -> Result<Detection, Error> {
-    unimplemented!()
+pub fn detect(dir: &Path) -> Result<Detection, Error> {
+    detect::detect(dir)
 }
 
 /// Say what `prepare` would do, without doing it.
-pub fn check(_manifest: &Manifest, _source: &Source) -> Vec<Finding> {
-    unimplemented!()
+pub fn check(manifest: &Manifest, source: &Source) -> Vec<Finding> {
+    check::check(&Machine::of_this_process(), manifest, source)
 }
 
 /// Build (or reuse) the environment and resolve `manifest` into a release.
 pub fn prepare(
-    _manifest: &Manifest,
-    _source: &Source,
-    _progress: &dyn Progress,
+    manifest: &Manifest,
+    source: &Source,
+    progress: &dyn Progress,
 ) -> Result<Release, Error> {
-    unimplemented!()
+    prepare::prepare(&Machine::of_this_process(), manifest, source, progress)
 }
 
 /// Why there is no release.
@@ -100,6 +127,25 @@ pub struct Error {
     pub hint: Option<String>,
     /// The last lines of what the failing program printed.
     pub output: Vec<String>,
+}
+
+impl Error {
+    /// An error with its causes, outermost first.
+    pub(crate) fn new(act: impl Into<String>, causes: Vec<String>) -> Self {
+        Self {
+            act: act.into(),
+            causes,
+            hint: None,
+            output: Vec::new(),
+        }
+    }
+
+    /// The same error with a hint.
+    #[must_use]
+    pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 impl std::fmt::Display for Error {

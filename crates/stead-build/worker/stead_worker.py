@@ -18,7 +18,9 @@ import os
 import sys
 from _signal import SIG_BLOCK, SIG_DFL, SIG_IGN, SIG_UNBLOCK, SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM
 from _signal import pthread_sigmask, set_wakeup_fd, signal
-from _socket import AF_UNIX, SCM_RIGHTS, SHUT_RD, SHUT_RDWR, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import (
+    AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SHUT_RD, SHUT_RDWR, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
+    socket)
 from _struct import Struct
 from _thread import _count, allocate_lock, stack_size, start_new_thread
 from marshal import loads
@@ -26,7 +28,7 @@ from select import POLLIN, poll
 from time import monotonic, sleep
 
 # Kinds of frames from the edge.
-REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST = 1, 2, 3, 4, 5
+REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST, ON_CONNECTION = range(1, 7)
 # Kinds of frames to the edge, where they are in a frame's header: above the payload's length.
 HEAD, BODY, END, FILE, ABORT = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24
 LENGTH_BITS = 24
@@ -39,7 +41,8 @@ FILE_FRAME = Struct("<IQQ")
 FILE_HEADER = FILE | FILE_FRAME.size - HEADER_SIZE
 DESCRIPTOR = Struct("i")
 
-# Bytes that a connection receives at a time. A longer request gets memory of its own.
+# Bytes that a mailbox or a connection gives at a time. A request that is too long for a mailbox comes
+# over the connection and gets memory of its own.
 BUFFER_SIZE = 64 * 1024
 # A piece of a body from this size on is sent from where it is instead of copied behind its head.
 # (As a memory file, which the edge could `sendfile`, 1 MB costs the two of them twice as much.)
@@ -52,8 +55,8 @@ STACK_SIZE = 4 * 1024 * 1024
 # ended only when the app has, so that no visitor waits behind its cleaning up.
 SLOW_END = 0.01
 PATIENCE = 100
-# Seconds in which a thread that was just given a request says so, before a drain looks for idle ones.
-DRAIN_GRACE = 0.02
+# Milliseconds in which a connection must bring its mailbox: the edge sends it first of all.
+MAILBOX_PATIENCE = 3000
 # Bytes read from a wake pipe or from the agent at a time.
 WAKE_SIZE = 4096
 # How many distinct status lines and header names are remembered as valid.
@@ -62,7 +65,7 @@ REMEMBERED = 1000
 FIRST_DESCRIPTOR = 3
 PR_SET_PDEATHSIG = 1
 # Of `st_mode`; the module `stat` has them under less plain names.
-FILE_TYPE_BITS, REGULAR_FILE = 0o170000, 0o100000
+FILE_TYPE_BITS, REGULAR_FILE, SOCKET = 0o170000, 0o100000, 0o140000
 EXIT_USAGE = 2
 EXIT_NO_APP = 3
 
@@ -253,19 +256,21 @@ class Exchange(object):
     request after the other, so that nothing needs to be made for each."""
 
     __slots__ = (
-        "worker", "connection", "buffer", "view", "start", "end", "idle", "environ",
+        "worker", "connection", "mailbox", "buffer", "view", "ahead", "start", "end", "environ",
         "stream", "frame_left", "body_ended", "visitor_gone",
         "head", "head_sent", "head_request", "bodiless", "left", "ended", "ended_at", "write")
 
     def __init__(self, worker, connection):
         self.worker = worker
         self.connection = connection
+        # Where requests come in, each a message, so that the edge can take back what was not read.
+        self.mailbox = None
         self.buffer = bytearray(BUFFER_SIZE)
         self.view = memoryview(self.buffer)
-        # What was received and is not used yet: buffer[start:end].
+        # What the connection has given beyond what was used yet: ahead[start:end]. Not in the mailbox's
+        # buffer: the next request may begin right behind a body, before its message is read.
+        self.ahead = None
         self.start = self.end = 0
-        # Waiting for a request, as far as this thread knows.
-        self.idle = True
         self.environ = None
         # Of a streamed body: its raw stream, what is left of the current frame, and how it ended.
         self.stream = None
@@ -285,14 +290,48 @@ class Exchange(object):
     # Receiving.
 
     def stop_receiving(self):
-        """Let `recv` end after what the edge has already written; what it writes now fails there."""
+        """Let the mailbox end after what the edge has already put in; what it puts in now fails there.
+        A mailbox that is on its way is left to the thread that waits for it."""
         try:
-            self.connection.shutdown(SHUT_RD)
-        except OSError:
+            if self.mailbox is not None:
+                self.mailbox.shutdown(SHUT_RD)
+            elif not self.has_received(0):
+                self.connection.shutdown(SHUT_RD)
+        except (OSError, ValueError):
+            # It was closed meanwhile.
             pass
 
+    def has_received(self, patience):
+        """Wait for so many milliseconds until there is something to receive, or the end."""
+        ready = poll()
+        ready.register(self.connection, POLLIN)
+        return bool(ready.poll(patience))
+
+    def receive_mailbox(self):
+        """Take the mailbox, the first thing that comes over a connection. False: none came."""
+        if not self.has_received(MAILBOX_PATIENCE):
+            return False
+        # A drain finds the mailbox either in the connection or here.
+        with self.worker.mailbox_lock:
+            data, ancillary, _, _ = self.connection.recvmsg(1, CMSG_SPACE(DESCRIPTOR.size), MSG_CMSG_CLOEXEC)
+            for level, kind, content in ancillary:
+                if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+                    for descriptor, in DESCRIPTOR.iter_unpack(content):
+                        self.take_mailbox(descriptor)
+        if data and self.mailbox is None:
+            raise ValueError("a connection without a mailbox")
+        return bool(data)
+
+    def take_mailbox(self, descriptor):
+        """Make a descriptor the mailbox, if it is the first and a socket; else close it."""
+        if self.mailbox is None and os.fstat(descriptor).st_mode & FILE_TYPE_BITS == SOCKET:
+            self.mailbox = socket(AF_UNIX, SOCK_SEQPACKET, 0, descriptor)
+            self.mailbox.settimeout(None)
+        else:
+            os.close(descriptor)
+
     def receive(self, target):
-        """Receive some bytes, first those that came along with earlier ones."""
+        """Receive some bytes from the connection, first those that came along with earlier ones."""
         waiting = self.end - self.start
         if not waiting:
             received = self.connection.recv_into(target)
@@ -300,7 +339,7 @@ class Exchange(object):
                 raise EdgeGone("the edge closed the connection within a request")
             return received
         size = min(waiting, len(target))
-        target[:size] = self.view[self.start:self.start + size]
+        target[:size] = self.ahead[self.start:self.start + size]
         self.start += size
         return size
 
@@ -316,17 +355,28 @@ class Exchange(object):
         """Receive a frame's header; its kind and its payload's length."""
         if self.start == self.end:
             # A header and what follows it in one go.
-            self.start, self.end = 0, 0
-            self.end = self.receive(self.view)
+            if self.ahead is None:
+                self.ahead = memoryview(bytearray(BUFFER_SIZE))
+            self.start = self.end = 0
+            self.end = self.receive(self.ahead)
         header = HEADER.unpack(self.receive_exactly(HEADER_SIZE))[0]
         return header >> LENGTH_BITS, header & LONGEST_PAYLOAD
 
-    def receive_request(self):
-        """Receive a request that did not come in one piece, or whose body does not."""
-        kind, length = self.receive_header()
+    def receive_request(self, size):
+        """Take in a request whose body is streamed, or that is too long for the mailbox. Its message
+        is in the buffer; what follows it comes over the connection."""
+        header = HEADER.unpack_from(self.buffer)[0] if size >= HEADER_SIZE else 0
+        kind, length = header >> LENGTH_BITS, header & LONGEST_PAYLOAD
+        if kind == ON_CONNECTION and size == HEADER_SIZE:
+            kind, length = self.receive_header()
+            payload = self.receive_exactly(length)
+        else:
+            if size != HEADER_SIZE + length:
+                raise ValueError("a message of %d bytes with a frame of %d" % (size, length))
+            payload = self.view[HEADER_SIZE:size]
         if kind not in (REQUEST, REQUEST_STREAMED):
             raise ValueError("a frame of kind %d" % kind)
-        environ = loads(self.receive_exactly(length))
+        environ = loads(payload)
         if kind == REQUEST_STREAMED:
             self.frame_left = 0
             self.body_ended = self.visitor_gone = False
@@ -347,13 +397,16 @@ class Exchange(object):
                 self.visitor_gone = kind == ABORT_OF_REQUEST
             else:
                 log("connection closed: the edge sent a frame of kind %d within a body" % kind)
-                self.start = self.end = 0
+                self.body_ended = self.visitor_gone = True
+                self.stop_receiving()
                 self.connection.shutdown(SHUT_RDWR)
+                raise EdgeGone("the edge sent what is not a body")
         if self.visitor_gone:
             raise VisitorGone("the visitor left before the whole request body had come")
         if not self.frame_left:
             return 0
-        received = self.receive(target[:self.frame_left])
+        # RawIOBase.read() passes a bytearray, of which a slice would be a copy.
+        received = self.receive(memoryview(target)[:self.frame_left])
         self.frame_left -= received
         return received
 
@@ -558,6 +611,8 @@ class Worker(object):
         self.threads = threads
         self.draining = False
         self.exchanges = set()
+        # Held while a mailbox is taken from its connection.
+        self.mailbox_lock = allocate_lock()
         # For so many more responses END waits until the app has cleaned up.
         self.patience = 0
         # Signals, and connections that end, write a byte to this pipe; the accepting loop reads it.
@@ -607,7 +662,7 @@ def serve_requests(worker, exchange):
     # This loop is what every request pays for: what it needs is kept in local names.
     app = worker.app
     worker_environ = worker.environ
-    recv_into = exchange.connection.recv_into
+    recv_into = exchange.mailbox.recv_into
     send = exchange.send
     start_response = exchange.start_response
     buffer, view = exchange.buffer, exchange.view
@@ -615,24 +670,19 @@ def serve_requests(worker, exchange):
     body_in_memory = io.BytesIO
     # What the header of a request is, less its length, if all of it came at once.
     whole_request = (REQUEST << 24) - HEADER_SIZE
+    if worker.draining:
+        exchange.stop_receiving()
     while True:
-        exchange.idle = True
-        if worker.draining:
-            exchange.stop_receiving()
-        if exchange.start != exchange.end:
-            size = 0
-        else:
-            exchange.start = exchange.end = 0
-            size = recv_into(buffer)
-            if not size:
-                return
-        exchange.idle = False
+        # The end is read twice: a message that came just before it may have been overlooked (recv(2)
+        # looks whether there is a message and then whether there will be any, not both at once).
+        size = recv_into(buffer) or recv_into(buffer)
+        if not size:
+            return
         if size > HEADER_SIZE and unpack(buffer)[0] == size + whole_request:
             environ = loads(view[HEADER_SIZE:size])
             environ["wsgi.input"] = body_in_memory(environ.get("wsgi.input"))
         else:
-            exchange.end += size
-            environ = exchange.receive_request()
+            environ = exchange.receive_request(size)
         environ.update(worker_environ)
         exchange.environ = environ
         exchange.head = None
@@ -658,13 +708,18 @@ def serve_requests(worker, exchange):
 def serve_connection(worker, exchange):
     """Serve one connection to its end, whatever happens on it."""
     try:
-        serve_requests(worker, exchange)
+        if exchange.receive_mailbox():
+            serve_requests(worker, exchange)
     except OSError:
         # The edge closed it, perhaps within a frame: nobody waits for an answer.
         pass
     except Exception as error:
         log("connection closed: the edge sent what is not a request (%s: %s)" % (type(error).__name__, error))
     finally:
+        if exchange.mailbox is not None:
+            # The edge has a copy of this end: without this it could put messages in for ever.
+            exchange.stop_receiving()
+            exchange.mailbox.close()
         exchange.connection.close()
         worker.forget(exchange)
 
@@ -721,11 +776,10 @@ def accept_connection(worker, listener, begin):
 
 
 def drain(worker):
-    """Have every connection end after the requests that were already written to it."""
+    """Have every connection end after the requests that were already put into its mailbox."""
     worker.draining = True
-    sleep(DRAIN_GRACE)
-    for exchange in list(worker.exchanges):
-        if exchange.idle:
+    with worker.mailbox_lock:
+        for exchange in list(worker.exchanges):
             exchange.stop_receiving()
     ready = poll()
     ready.register(worker.wake_reader, POLLIN)
@@ -734,8 +788,18 @@ def drain(worker):
         os.read(worker.wake_reader, WAKE_SIZE)
 
 
+def yield_to_the_edge():
+    """Wake without preempting: the edge hands out all that it has before a worker takes the processor
+    from it, which saves both of them switches (sched(7), SCHED_BATCH). The share of time stays."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except (AttributeError, OSError):
+        pass
+
+
 def serve(app, threads, listener):
     """Serve until SIGTERM, then finish what was begun. Returns in the main thread."""
+    yield_to_the_edge()
     worker = Worker(app, threads)
     wake_on_signals(worker.wake_writer, (SIGTERM,))
     pthread_sigmask(SIG_UNBLOCK, (SIGTERM,))

@@ -2,13 +2,54 @@
 //!
 //! Routes arrive as whole [`stead_model::routing::RoutingTable`] values; nothing here edits one.
 //! Invariant: no disk read but of the files that it serves, and no wait on the agent while a visitor waits.
+//!
+//! The way of a request: `connection` reads a head (`head`), `answer` finds its route
+//! (`router`) and, for an upstream, an instance (`upstream`); `exchange` carries the
+//! request there and the response back.
 
+mod answer;
+mod body;
+mod buffer;
+mod chunked;
+mod connection;
+mod date;
+mod deadline;
+mod exchange;
+mod folder;
+mod forward;
+mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
+mod head;
+mod listen;
+mod page;
+mod path;
+mod probe;
+mod record;
+mod response;
+mod router;
+mod table;
+mod tunnel;
+mod upkeep;
+mod upstream;
+mod uwsgi;
+mod visitor;
+
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stead_model::messages::{EdgeCommand, EdgeEvent};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::record::Format;
+use crate::record::writer::{Handle, Writer};
+use crate::table::Tables;
 
 /// How the edge behaves towards visitors.
 #[derive(Clone, Debug)]
@@ -25,6 +66,22 @@ pub struct Settings {
     pub access_log: Option<PathBuf>,
     /// JSON lines instead of the combined format.
     pub access_json: bool,
+    /// At so many bytes the access log is renamed to `<path>.1`, whose former content is lost.
+    pub access_log_size: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            header_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(60),
+            access_log: None,
+            access_json: false,
+            access_log_size: 64 << 20,
+        }
+    }
 }
 
 /// A running edge. Dropping it stops it at once.
@@ -34,20 +91,130 @@ pub struct Edge {
     pub commands: UnboundedSender<EdgeCommand>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    log: Option<Writer>,
+}
+
+/// What all threads of an edge share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    settings: Settings,
+    tables: Tables,
+    events: UnboundedSender<EdgeEvent>,
+    /// No further request is read from any connection.
+    draining: AtomicBool,
+    /// Wakes idle connections, which then end, when draining begins.
+    closing: Notify,
+    /// Stops the threads.
+    stopping: AtomicBool,
+    stop: Notify,
+    /// Connections of visitors.
+    connections: AtomicUsize,
+    /// Bytes of request bodies that are coming in and wait here until they are whole.
+    body_bytes: AtomicUsize,
+    /// Tells that the last connection has ended.
+    quiet: Notify,
+    /// A way into the access log; taken away when the edge ends.
+    log: Mutex<Option<Handle>>,
+}
+
+impl Shared {
+    async fn stopped(&self) {
+        let notified = self.stop.notified();
+        if !self.stopping.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
 }
 
 /// Start the edge on listening sockets.
 pub fn start(
-    _settings: Settings,
-    _listeners: Vec<TcpListener>,
-) -> std::io::Result<(Edge, UnboundedReceiver<EdgeEvent>)> {
-    unimplemented!()
+    settings: Settings,
+    listeners: Vec<TcpListener>,
+) -> io::Result<(Edge, UnboundedReceiver<EdgeEvent>)> {
+    let (commands, command_receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (events, event_receiver) = tokio::sync::mpsc::unbounded_channel();
+    let addresses = listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<io::Result<Vec<_>>>()?;
+    let format = if settings.access_json {
+        Format::Json
+    } else {
+        Format::Combined
+    };
+    let log = match &settings.access_log {
+        Some(path) => Some(Writer::start(
+            path.clone(),
+            format,
+            settings.access_log_size,
+        )?),
+        None => None,
+    };
+    let shared = Arc::new(Shared {
+        log: Mutex::new(log.as_ref().map(Writer::handle)),
+        settings,
+        tables: Tables::new(events.clone()).map_err(io::Error::other)?,
+        events,
+        draining: AtomicBool::new(false),
+        closing: Notify::new(),
+        stopping: AtomicBool::new(false),
+        stop: Notify::new(),
+        connections: AtomicUsize::new(0),
+        body_bytes: AtomicUsize::new(0),
+        quiet: Notify::new(),
+    });
+    let threads = listen::start(&shared, listeners, command_receiver)?;
+    Ok((
+        Edge {
+            commands,
+            addresses,
+            shared,
+            threads,
+            log,
+        },
+        event_receiver,
+    ))
 }
 
 impl Edge {
     /// Accept nobody any more, close idle connections, let requests in flight end; then return.
     /// At `deadline` the rest is cut; the return value is how many that were.
-    pub async fn drain(self, _deadline: Instant) -> usize {
-        unimplemented!()
+    pub async fn drain(self, deadline: Instant) -> usize {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.closing.notify_waiters();
+        loop {
+            let quiet = self.shared.quiet.notified();
+            let left = self.shared.connections.load(Ordering::Acquire);
+            if left == 0
+                || tokio::time::timeout_at(deadline.into(), quiet)
+                    .await
+                    .is_err()
+            {
+                return self.shared.connections.load(Ordering::Acquire);
+            }
+        }
+    }
+
+    /// Visitors' connections at this moment.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.stop.notify_waiters();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        // The other handles went with the threads; what they handed over is written before the edge ends.
+        drop(self.shared.log.lock().map(|mut handle| handle.take()));
+        if let Some(log) = self.log.take() {
+            log.close(Duration::from_secs(1));
+        }
     }
 }

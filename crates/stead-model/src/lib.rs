@@ -4,7 +4,14 @@
 //! agent and edge. Runs anywhere. It must never read a file, a clock or a socket, and knows no
 //! tokio: everything here is a value, or a function from values to values.
 
+mod config_error;
 pub mod manifest;
 pub mod messages;
+pub mod mirror;
+pub mod plan;
+pub mod procfile;
 pub mod release;
 pub mod routing;
+pub mod schedule;
+
+pub use config_error::{ConfigError, ConfigErrors};

@@ -1,13 +1,26 @@
 //! What one `stead.toml` says, after validation. Everything that may be left out is an
 //! `Option` or has its default filled in; nothing in here is resolved against a machine yet.
 
+pub mod keys;
+mod parse;
+mod process;
+mod route;
+mod section;
+mod syntax;
+mod values;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A whole `stead.toml`: one app.
+use crate::config_error::ConfigErrors;
+
+pub(crate) use section::shorten;
+pub(crate) use values::{name, shell_line};
+
+/// A whole `stead.toml`: one app. Everything has a default; unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Manifest {
-    /// The app's name, `[a-z][a-z0-9-]{0,31}`. Default: the directory's name, made to fit.
+    /// The app's name: lower-case letters, digits and `-`, beginning with a letter, at most 32 characters.
     pub app: String,
     /// How the source becomes an environment.
     pub build: Build,
@@ -15,7 +28,8 @@ pub struct Manifest {
     pub process: BTreeMap<String, Process>,
     /// Commands run on a schedule.
     pub job: BTreeMap<String, Job>,
-    /// A command run once for each release, before visitors reach it. A shell line.
+    /// A shell line, run once for each release before visitors reach it: a database migration, say. If
+    /// it fails, nothing has changed for visitors.
     pub release_command: Option<String>,
     /// Host names and paths, in file order. Empty: every host goes to `web`.
     pub route: Vec<Route>,
@@ -27,60 +41,70 @@ pub struct Manifest {
     pub volume: BTreeMap<String, Volume>,
 }
 
-/// `[build]`.
+/// How the source becomes an environment: code with everything that it needs to run.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Build {
-    /// `"3.11"`: the Python version, `major.minor` or with a patch.
+    /// The Python version, `"3.11"` or with a patch number, `"3.11.4"`. 3.6 is the oldest.
     pub python: Option<String>,
-    /// Where the app lives in the repository, relative, without `..`. Default: the top.
+    /// The directory of the repository that the app lives in. Every other path of the file is
+    /// relative to it, and everything runs in it.
     pub root: Option<String>,
     /// Requirements file (or lock file) relative to the root, when it is not one of the usual names.
     pub requirements: Option<String>,
-    /// System packages that must be installed.
+    /// System packages that the machine must have, by their Debian names.
     pub packages: Vec<String>,
-    /// Shell lines run in the source after the environment is complete.
+    /// Shell lines, run in the source in this order after the environment is complete.
     pub commands: Vec<String>,
-    /// `"auto"`, `"pypi"`, the name of a mirror, or an URL; replaces the index, never adds one.
+    /// Where Python packages come from: `"auto"`, `"pypi"`, the name of a mirror (`"aliyun"`, `"tuna"`,
+    /// `"ustc"`, `"tencent"`, `"huawei"`, `"bfsu"`) or the URL of an index. It takes the place of PyPI; there is
+    /// never a second index beside it.
     pub index: Option<String>,
-    /// Only package versions uploaded before this date, `YYYY-MM-DD`.
+    /// Only package versions that were uploaded before this date: keeps an old app's unpinned
+    /// packages as they were.
     pub exclude_newer: Option<String>,
 }
 
-/// `[process.NAME]`. Exactly one of `program`'s forms.
+/// A long-running program, and how many instances of it run. `web` is the process that visitors
+/// reach; others, like `worker`, run beside it. What is run is said by exactly one of `wsgi`, `asgi`,
+/// `command`, `static` and `uwsgi`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
     /// What is run.
     pub program: Program,
-    /// Which server runs a `wsgi` or `asgi` entry point. Default: Stead's own worker for WSGI, uvicorn for ASGI.
+    /// Which server runs a `wsgi` or `asgi` entry point: `"stead"` (its own WSGI worker), `"gunicorn"`,
+    /// `"uwsgi"`, `"granian"` or `"uvicorn"`. The version that the app itself pins is used.
     pub server: Option<Server>,
-    /// How many instances. Default `auto` for `web`, 1 for others.
+    /// How many instances run, 0 to 1000. `"auto"`: 2 × CPUs + 1, cut down to what memory allows.
     pub count: Count,
-    /// Threads per WSGI instance. Default `auto`: up to 16.
+    /// Threads of each instance of a `wsgi` process, 1 to 256. `"auto"`: up to 16, and a second one is used
+    /// only when every first one is busy. 1: the app is not thread-safe.
     pub threads: Threads,
-    /// Import the app once and fork the instances from it.
+    /// Import the app once and fork the instances from it, which saves memory. Only for `wsgi` with
+    /// Stead's own worker.
     pub preload: bool,
-    /// Bytes per instance; above it the instance is recycled gracefully.
+    /// Memory of one instance. Above it the instance finishes its requests and is replaced.
     pub memory: Option<u64>,
-    /// One request may take this long. Default 30 s.
+    /// How long one request may take; then the visitor gets 504.
     pub timeout: Duration,
-    /// How long a draining instance may finish its requests before SIGKILL. Default 30 s.
+    /// How long an instance that is being stopped may finish its requests.
     pub drain: Duration,
-    /// When an instance counts as ready.
+    /// When an instance counts as ready for visitors; see `[process.NAME.health]`.
     pub health: Health,
 }
 
 /// What a process runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Program {
-    /// `wsgi = "module:attribute"` or `"module:factory()"`.
+    /// A WSGI application: `"module:attribute"` or `"module:factory()"`.
     Wsgi(String),
-    /// `asgi = "module:attribute"` or `"module:factory()"`.
+    /// An ASGI application: `"module:attribute"` or `"module:factory()"`.
     Asgi(String),
-    /// `command = "node server.js"`: a shell line that listens on `$PORT` (for `web`).
+    /// A shell line. That of a process that visitors reach must listen on `$PORT`.
     Command(String),
-    /// `static = "public"`: a folder, served by the edge; no instance runs.
+    /// A folder of files that is served as it is; no instance runs.
     Static(String),
-    /// `uwsgi = "uwsgi.ini"`: the app's own uwsgi configuration, read, not run as it stands.
+    /// The app's own uwsgi configuration, an `.ini` file. Its values are read; paths, users and sockets in
+    /// it are not obeyed.
     Uwsgi(String),
 }
 
@@ -117,31 +141,35 @@ pub enum Threads {
     Fixed(u32),
 }
 
-/// `health = { … }`.
+/// When an instance counts as ready: it answers a GET with one of these statuses. On one line it is
+/// `health = { path = "/health" }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
-    /// Default `/`.
+    /// Path and query of the probe.
     pub path: String,
-    /// Inclusive. Default 100 to 499: an API may answer 404 or 401 at `/`.
+    /// The statuses that are good, as one status or a range with both its ends. By default even 404 and
+    /// 401 are: an API may answer so at `/`.
     pub status: (u16, u16),
-    /// The Host header of the probe. Default: the first route's host, else `localhost`.
+    /// The Host header of the probe.
     pub host: Option<String>,
-    /// How long an instance may take from its start to its first good answer. Default 60 s.
+    /// How long an instance may take from its start to its first good answer.
     pub within: Duration,
 }
 
-/// `[job.NAME]`.
+/// A command that is run on a schedule, or by hand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// Cron, five fields or `@hourly` and the like. Absent: run only by hand.
+    /// Five cron fields (minute, hour, day of the month, month, day of the week), or `@hourly`, `@daily`,
+    /// `@weekly`, `@monthly`, `@yearly`. Where the clock jumps, a daily job is neither lost nor run twice.
     pub schedule: Option<String>,
-    /// IANA name. Default UTC.
+    /// Whose clock the schedule is read on: a name of the IANA database.
     pub timezone: Option<String>,
-    /// A shell line.
+    /// The shell line that is run.
     pub command: String,
-    /// What happens when the previous run is still going. Default skip.
+    /// What happens when the run before is still going: `"skip"` leaves the new one out, `"queue"` lets it
+    /// wait (at most one does), `"replace"` stops the old one.
     pub overlap: Overlap,
-    /// The run is stopped after this long. Default: 1 h.
+    /// A run is stopped after this long.
     pub timeout: Duration,
 }
 
@@ -157,35 +185,51 @@ pub enum Overlap {
     Replace,
 }
 
-/// `[route]` or one of `[[route]]`.
+/// Which visitors go where. Without a route, every host goes to `web`. With several, each begins with
+/// `[[route]]`; the most specific host and then the longest path wins.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Route {
-    /// Host names, lower case; `*.example.com` allowed. Empty: every host.
+    /// Host names; `*.example.com` stands for one more level.
     pub hosts: Vec<String>,
-    /// Path prefix, default `/`.
+    /// The prefix of the paths that this route is for: `/api` is for `/api` and `/api/x`, not for `/apix`.
     pub path: String,
-    /// The process that answers. Default `web`.
+    /// The process that answers.
     pub process: Option<String>,
-    /// URL prefix → folder relative to the root.
+    /// Path prefixes whose files are served from a folder, without asking the process.
     pub static_folders: BTreeMap<String, String>,
-    /// Largest request body in bytes. Default 100 MB.
+    /// The largest request body; a larger one is answered 413.
     pub body_limit: Option<u64>,
-    /// Host → host, answered 308 with the same path.
+    /// Host names that are sent on to another, with the same path (308).
     pub redirects: BTreeMap<String, String>,
 }
 
-/// `[secret.NAME]`.
+/// An environment variable whose value is never in the file.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Secret {
-    /// Made once by Stead when it has no value yet.
+    /// A random value is made once, when there is none yet, and kept.
     pub generate: bool,
 }
 
-/// `[volume.NAME]`.
+/// A directory that outlives releases: uploads, an SQLite file.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Volume {
-    /// Inside the code, relative; linked into every release.
+    /// Where the app finds it, inside of its code. Volumes do not lie inside of each other.
     pub path: String,
+}
+
+impl Manifest {
+    /// Read a `stead.toml`. `file_name` is how errors name it. Every problem of the file is reported
+    /// at once; but where the text is not TOML, only that is.
+    ///
+    /// `app` is empty when the file does not give it: [`fit_app_name`] makes one of a directory's name.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        parse::manifest(text, file_name)
+    }
+}
+
+/// A name that `app` accepts, as near to a directory's name as can be.
+pub fn fit_app_name(directory: &str) -> String {
+    values::fit_app_name(directory)
 }
 
 impl Default for Health {
@@ -215,3 +259,6 @@ impl Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,22 @@
-//! x
-fn main() {}
+//! The program `stead`: verbs, what a person sees, and the wiring of roles.
+//!
+//! Owns the command line ([`cli`]), everything that is printed ([`render`]) and the role `up`
+//! ([`up`]), in which agent and edge share one process. It decides nothing about instances or
+//! requests: that is the agent's and the edge's.
+
+#![allow(
+    clippy::result_large_err,
+    reason = "a problem ends a verb or a load; none is made where speed matters"
+)]
+
+mod cli;
+mod problem;
+mod render;
+mod source;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

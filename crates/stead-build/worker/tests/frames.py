@@ -18,7 +18,9 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKER = os.path.join(os.path.dirname(HERE), "stead_worker.py")
 
-REQUEST, REQUEST_STREAMED, BODY, END, ABORT = 1, 2, 3, 4, 5
+REQUEST, REQUEST_STREAMED, BODY, END, ABORT, ON_CONNECTION = range(1, 7)
+# Longest message of a mailbox, bytes.
+LONGEST_MESSAGE = 48 * 1024
 KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT"}
 # Nothing here takes that long: whoever waits longer has found a hang.
 PATIENCE = 20
@@ -34,7 +36,8 @@ def find_pythons():
         path = shutil.which("python3.%d" % minor)
         # A version manager's stand-in may be on PATH without the version behind it.
         if path and (3, minor) not in found and subprocess.call(
-                [path, "-c", "import marshal"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+                [path, "-c", "import marshal"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                timeout=PATIENCE) == 0:
             found[3, minor] = path
     return [found[version] for version in sorted(found)]
 
@@ -101,22 +104,73 @@ class Response(object):
 
 
 class Connection(object):
-    """The edge's side of one connection."""
+    """The edge's side of one connection. `mailbox=False` leaves out the mailbox, with which a
+    connection begins."""
 
-    def __init__(self, path):
+    def __init__(self, path, mailbox=True):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(path)
+        # The edge has both ends: it takes messages back from the worker's one.
+        self.mailbox, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.mailbox.settimeout(PATIENCE)
+        if mailbox:
+            self.pass_descriptors(self.theirs.fileno())
         self.received = b""
         self.descriptors = []
 
     def close(self):
         self.socket.close()
+        self.mailbox.close()
+        self.theirs.close()
         for descriptor in self.descriptors:
             os.close(descriptor)
 
-    def send(self, data):
-        self.socket.sendall(data)
+    def pass_descriptors(self, *descriptors):
+        """Send a byte with descriptors, as that of the mailbox comes."""
+        self.socket.sendmsg([b"\0"], [
+            (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("%di" % len(descriptors), *descriptors))])
+
+    def send(self, frames):
+        """Send whole frames: those of requests as messages of the mailbox if they fit, all others over
+        the connection."""
+        while frames:
+            header = int.from_bytes(frames[:4], "little")
+            size = 4 + (header & 0xFFFFFF)
+            if header >> 24 not in (REQUEST, REQUEST_STREAMED):
+                self.socket.sendall(frames[:size])
+            elif size > LONGEST_MESSAGE:
+                self.send_on_connection(frames[:size])
+            else:
+                self.put(frames[:size])
+            frames = frames[size:]
+
+    def send_on_connection(self, request):
+        """Send a request's frame as one that is too long for the mailbox."""
+        self.put(frame(ON_CONNECTION))
+        self.socket.sendall(request)
+
+    def put(self, message):
+        """Put a message into the mailbox, whatever it is."""
+        self.mailbox.send(message)
+
+    def take_back(self):
+        """Take back the message that the worker has not read; true if there was one."""
+        try:
+            return bool(self.theirs.recv(1, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
+
+    def put_until_refused(self, message):
+        """Put messages in until the worker's end takes no more; how many it took."""
+        accepted = 0
+        while True:
+            try:
+                self.put(message)
+            except BrokenPipeError:
+                return accepted
+            accepted += 1
+            time.sleep(0.01)
 
     def ask(self, target, method="GET", body=None, **more):
         """Send a request in one frame and wait for its response."""
@@ -236,8 +290,8 @@ class WorkerProcess(object):
     def path(self, number=0):
         return os.path.join(self.directory, "%d.sock" % number)
 
-    def connect(self, number=0):
-        connection = Connection(self.path(number))
+    def connect(self, number=0, mailbox=True):
+        connection = Connection(self.path(number), mailbox)
         self.connections.append(connection)
         return connection
 
@@ -261,13 +315,26 @@ class WorkerProcess(object):
             connection.close()
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(timeout=PATIENCE)
         for listener in self.listeners:
             listener.close()
         if self.control is not None:
             self.lines.close()
             self.control.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def sockets_of(pid):
+    """How many sockets a worker has open; the listening one is one of them."""
+    directory = "/proc/%d/fd" % pid
+    count = 0
+    for name in os.listdir(directory):
+        try:
+            count += os.readlink(os.path.join(directory, name)).startswith("socket:")
+        except FileNotFoundError:
+            # It was closed meanwhile.
+            pass
+    return count
 
 
 def wait_until(condition, describe):
@@ -289,7 +356,8 @@ class WorkerTest(unittest.TestCase):
         return worker
 
     def version(self):
-        text = subprocess.check_output([self.python, "-c", "import sys; print(*sys.version_info[:2])"])
+        text = subprocess.check_output(
+            [self.python, "-c", "import sys; print(*sys.version_info[:2])"], timeout=PATIENCE)
         return tuple(map(int, text.split()))
 
 

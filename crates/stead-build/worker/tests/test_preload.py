@@ -5,7 +5,7 @@ import os
 import signal
 import unittest
 
-from frames import WorkerTest, for_each_python, wait_until
+from frames import PATIENCE, WorkerTest, for_each_python, wait_until
 
 load_tests = for_each_python
 
@@ -104,7 +104,8 @@ class Preloading(WorkerTest):
 
     def has_ctypes(self):
         import subprocess
-        return subprocess.call([self.python, "-c", "import ctypes"], stderr=subprocess.DEVNULL) == 0
+        return subprocess.call(
+            [self.python, "-c", "import ctypes"], stderr=subprocess.DEVNULL, timeout=PATIENCE) == 0
 
     def test_nonsense_from_the_agent_is_logged(self):
         worker = self.preload()

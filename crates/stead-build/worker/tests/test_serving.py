@@ -7,7 +7,8 @@ import threading
 import time
 import unittest
 
-from frames import REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled, wait_until
+from frames import (PATIENCE, REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled, sockets_of,
+                    wait_until)
 
 load_tests = for_each_python
 
@@ -46,12 +47,6 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
-def sockets_of(pid):
-    """How many sockets a worker has open; the listening one is one of them."""
-    directory = "/proc/%d/fd" % pid
-    return sum(os.readlink(os.path.join(directory, name)).startswith("socket:") for name in os.listdir(directory))
-
-
 def threads_of(pid):
     return len(os.listdir("/proc/%d/task" % pid))
 
@@ -85,7 +80,7 @@ class Threads(WorkerTest):
                 edge.ask("/")
             late.socket.setblocking(False)
             self.assertRaises(BlockingIOError, late.receive)
-            late.socket.settimeout(20)
+            late.socket.settimeout(PATIENCE)
             held[0].close()
             worker.connections.remove(held[0])
             self.assertEqual(facts(late.response())[0], "/late")
@@ -113,12 +108,12 @@ class Threads(WorkerTest):
 
 
 class Ends(WorkerTest):
-    """SIGTERM, with one thread and with several."""
+    """SIGTERM, with several threads."""
 
-    def each(self):
-        for threads in ("1", "4"):
-            with self.subTest(threads=threads):
-                yield self.start("shop:app", "--threads", threads, files=APP)
+    threads = "4"
+
+    def begin(self):
+        return self.start("shop:app", "--threads", self.threads, files=APP)
 
     def check_ended(self, worker):
         self.assertEqual(worker.wait(), 0)
@@ -126,116 +121,168 @@ class Ends(WorkerTest):
         self.assertNotIn("stead:", worker.log())
 
     def test_worker_without_connections_ends(self):
-        for worker in self.each():
-            worker.connect().ask("/")
-            worker.connections.pop().close()
-            worker.terminate()
-            self.check_ended(worker)
+        worker = self.begin()
+        worker.connect().ask("/")
+        worker.connections.pop().close()
+        worker.terminate()
+        self.check_ended(worker)
 
     def test_worker_with_idle_connections_ends(self):
-        for worker in self.each():
-            edge = worker.connect()
-            edge.ask("/")
-            worker.terminate()
-            self.assertTrue(edge.closed())
-            self.check_ended(worker)
+        worker = self.begin()
+        edge = worker.connect()
+        edge.ask("/")
+        worker.terminate()
+        self.assertTrue(edge.closed())
+        self.check_ended(worker)
 
     def test_connection_that_never_had_a_request_ends(self):
-        for worker in self.each():
+        # The second one has not even brought its mailbox.
+        for mailbox, sockets in ((True, 3), (False, 2)):
+            worker = self.begin()
             worker.connect().ask("/")
             worker.connections.pop().close()
             wait_until(lambda: sockets_of(worker.process.pid) == 1, lambda: "not closed")
-            edge = worker.connect()
-            wait_until(lambda: sockets_of(worker.process.pid) == 2, lambda: "not accepted")
+            edge = worker.connect(mailbox=mailbox)
+            wait_until(lambda: sockets_of(worker.process.pid) == sockets, lambda: "not accepted")
             worker.terminate()
             self.assertTrue(edge.closed())
             self.check_ended(worker)
 
-    def test_request_in_flight_is_finished(self):
-        for worker in self.each():
-            edge = worker.connect()
-            edge.send(request("/wait"))
-            worker.wait_for_log("began /wait")
-            worker.terminate()
-            time.sleep(0.1)
-            self.assertIsNone(worker.process.poll())
-            # This one was written to the connection before it ended, too.
-            edge.send(request("/written"))
-            worker.process.send_signal(signal.SIGUSR1)
-            self.assertEqual(facts(edge.response())[0], "/wait")
-            self.assertEqual(facts(edge.response())[0], "/written")
-            self.assertTrue(edge.closed())
-            self.check_ended(worker)
+    def test_request_in_flight_and_those_in_the_mailbox_are_finished(self):
+        worker = self.begin()
+        edge = worker.connect()
+        edge.send(request("/wait"))
+        worker.wait_for_log("began /wait")
+        edge.send(request("/next"))
+        worker.terminate()
+        accepted = edge.put_until_refused(request("/after"))
+        self.assertIsNone(worker.process.poll())
+        worker.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(facts(edge.response())[0], "/wait")
+        self.assertEqual(facts(edge.response())[0], "/next")
+        for _ in range(accepted):
+            self.assertEqual(facts(edge.response())[0], "/after")
+        self.assertTrue(edge.closed())
+        self.check_ended(worker)
+
+    def test_request_is_taken_back_from_a_worker_that_ends(self):
+        worker = self.begin()
+        edge = worker.connect()
+        edge.send(request("/wait"))
+        worker.wait_for_log("began /wait")
+        edge.send(request("/next"))
+        worker.terminate()
+        for _ in range(edge.put_until_refused(request("/after"))):
+            self.assertTrue(edge.take_back())
+        self.assertTrue(edge.take_back())
+        self.assertFalse(edge.take_back())
+        worker.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(facts(edge.response())[0], "/wait")
+        self.assertTrue(edge.closed())
+        self.check_ended(worker)
+        self.assertNotIn("began /next", worker.log())
+
+    def test_body_of_a_request_in_the_mailbox_may_come_after_the_signal(self):
+        worker = self.begin()
+        edge = worker.connect()
+        edge.send(request("/wait"))
+        worker.wait_for_log("began /wait")
+        edge.begin("/slurp")
+        worker.terminate()
+        accepted = edge.put_until_refused(request("/after"))
+        worker.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(facts(edge.response())[0], "/wait")
+        edge.body(b"x" * 1000)
+        edge.end()
+        self.assertEqual(facts(edge.response())[3], 1000)
+        for _ in range(accepted):
+            self.assertEqual(facts(edge.response())[0], "/after")
+        self.assertTrue(edge.closed())
+        self.check_ended(worker)
 
     def test_streamed_request_in_flight_is_finished(self):
-        for worker in self.each():
-            edge = worker.connect()
-            edge.begin("/slurp")
-            edge.body(b"x" * 1000)
-            worker.wait_for_log("began /slurp")
-            worker.terminate()
-            time.sleep(0.1)
-            edge.body(b"x" * 1000)
-            edge.end()
-            self.assertEqual(facts(edge.response())[3], 2000)
-            self.assertTrue(edge.closed())
-            self.check_ended(worker)
+        worker = self.begin()
+        edge = worker.connect()
+        edge.begin("/slurp")
+        edge.body(b"x" * 1000)
+        worker.wait_for_log("began /slurp")
+        worker.terminate()
+        time.sleep(0.1)
+        edge.body(b"x" * 1000)
+        edge.end()
+        self.assertEqual(facts(edge.response())[3], 2000)
+        self.assertTrue(edge.closed())
+        self.check_ended(worker)
 
     def test_nothing_is_accepted_any_more(self):
-        for worker in self.each():
-            edge = worker.connect()
-            edge.begin("/slurp")
-            worker.wait_for_log("began /slurp")
-            worker.terminate()
-            # Long enough for a worker that did accept, and to its own favour if it is not.
-            time.sleep(0.1)
-            late = worker.connect()
-            late.send(request("/late"))
-            edge.end()
-            edge.response()
-            self.check_ended(worker)
-            late.socket.setblocking(False)
-            self.assertRaises(BlockingIOError, late.receive)
+        worker = self.begin()
+        edge = worker.connect()
+        edge.begin("/slurp")
+        worker.wait_for_log("began /slurp")
+        worker.terminate()
+        # Long enough for a worker that did accept, and to its own favour if it is not.
+        time.sleep(0.1)
+        late = worker.connect()
+        late.send(request("/late"))
+        edge.end()
+        edge.response()
+        self.check_ended(worker)
+        late.socket.setblocking(False)
+        self.assertRaises(BlockingIOError, late.receive)
 
     def test_terminal_signals_are_ignored(self):
-        for worker in self.each():
-            edge = worker.connect()
-            edge.ask("/")
-            for number in (signal.SIGINT, signal.SIGHUP):
-                worker.process.send_signal(number)
-            self.assertEqual(facts(edge.ask("/still"))[0], "/still")
+        worker = self.begin()
+        edge = worker.connect()
+        edge.ask("/")
+        for number in (signal.SIGINT, signal.SIGHUP):
+            worker.process.send_signal(number)
+        self.assertEqual(facts(edge.ask("/still"))[0], "/still")
 
     def test_no_request_is_lost_while_the_worker_ends(self):
-        """Under load: whatever was written without an error is answered."""
-        for worker in self.each():
-            lost = []
-            begun = threading.Event()
+        """Under load: whatever was put without an error is answered."""
+        worker = self.begin()
+        lost = []
+        begun = threading.Event()
 
-            def load():
-                edge = worker.connect()
+        def load():
+            edge = worker.connect()
+            waiting = 0
+            try:
                 while True:
+                    # One that runs and one that waits in the mailbox.
                     try:
-                        edge.send(request("/"))
-                    except OSError:
-                        return
-                    try:
-                        if not edge.response().complete:
-                            lost.append("aborted")
-                    except (EOFError, OSError):
-                        lost.append("unanswered")
-                        return
+                        while waiting < 2:
+                            edge.send(request("/"))
+                            waiting += 1
+                    except BrokenPipeError:
+                        break
+                    edge.response()
+                    waiting -= 1
                     begun.set()
+                while waiting:
+                    edge.response()
+                    waiting -= 1
+                if not edge.closed():
+                    lost.append("too many responses")
+            except Exception as error:
+                lost.append("%d unanswered: %r" % (waiting, error))
 
-            loads = [threading.Thread(target=load) for _ in range(1)]
-            for thread in loads:
-                thread.start()
-            begun.wait()
-            time.sleep(0.05)
-            worker.terminate()
-            for thread in loads:
-                thread.join()
-            self.check_ended(worker)
-            self.assertEqual(lost, [])
+        loads = [threading.Thread(target=load, daemon=True) for _ in range(int(self.threads))]
+        for thread in loads:
+            thread.start()
+        self.assertTrue(begun.wait(PATIENCE))
+        time.sleep(0.05)
+        worker.terminate()
+        for thread in loads:
+            thread.join(PATIENCE)
+        self.check_ended(worker)
+        self.assertEqual(lost, [])
+
+
+class EndsOfOneThread(Ends):
+    """The same with one thread, where the main thread serves."""
+
+    threads = "1"
 
 
 if __name__ == "__main__":

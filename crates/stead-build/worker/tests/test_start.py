@@ -4,7 +4,7 @@ import json
 import subprocess
 import unittest
 
-from frames import WORKER, WorkerTest, for_each_python
+from frames import PATIENCE, WORKER, WorkerTest, for_each_python
 
 load_tests = for_each_python
 
@@ -156,7 +156,7 @@ class Invocations(WorkerTest):
         process = subprocess.Popen(
             [self.python, WORKER] + list(arguments), env=environment, stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, universal_newlines=True)
-        _, log = process.communicate()
+        _, log = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 2, log)
         self.assertNotIn("Traceback", log)
         return log

@@ -1,0 +1,19 @@
+use super::*;
+
+const MB: u64 = 1024 * 1024;
+
+#[test]
+fn as_many_fit_as_leave_headroom() {
+    assert_eq!(more(1000 * MB, 100 * MB), 9);
+    assert_eq!(more(200 * MB, 100 * MB), 1);
+    assert_eq!(more(100 * MB, 100 * MB), 0);
+    assert_eq!(more(0, 100 * MB), 0);
+    assert_eq!(more(u64::MAX, 0), u32::MAX);
+}
+
+#[test]
+fn numbers_are_written_for_a_person() {
+    assert_eq!(megabytes(41_234_567), "42 MB");
+    assert_eq!(plural(1, "CPU", "CPUs"), "1 CPU");
+    assert_eq!(plural(0, "thread", "threads"), "0 threads");
+}

@@ -1,0 +1,122 @@
+//! Programs that a build runs: their output goes to the progress line by line, and is kept for
+//! the error that a failure becomes.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+
+use crate::Progress;
+
+/// How many lines of a child's output are kept: enough for a compiler's whole complaint.
+const KEPT: usize = 400;
+
+/// What became of a program.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// The last lines that it printed, both streams in the order in which they came.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Outcome {
+    /// The last few lines, for an error.
+    pub(crate) fn tail(&self, count: usize) -> Vec<String> {
+        let start = self.lines.len().saturating_sub(count);
+        self.lines.get(start..).unwrap_or_default().to_vec()
+    }
+}
+
+/// Run `command` to its end without input. A non-zero status is no error here.
+pub(crate) fn run(mut command: Command, progress: &dyn Progress) -> std::io::Result<Outcome> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = spawn(&mut command)?;
+    let (sender, lines) = mpsc::channel();
+    let mut readers = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        readers.push(reader(stdout, sender.clone()));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        readers.push(reader(stderr, sender.clone()));
+    }
+    drop(sender);
+    let mut kept = VecDeque::with_capacity(KEPT);
+    for line in lines {
+        progress.output(&line);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+    for reader in readers {
+        let _ = reader.join();
+    }
+    Ok(Outcome {
+        status: child.wait()?,
+        lines: kept.into(),
+    })
+}
+
+/// Start `command`. A program that was written a moment ago may still be open for writing in
+/// a child that another thread is forking (`ETXTBSY`): that passes.
+pub(crate) fn spawn(command: &mut Command) -> std::io::Result<std::process::Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 50 => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn reader(
+    stream: impl Read + Send + 'static,
+    lines: mpsc::Sender<String>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match stream.by_ref().take(64 * 1024).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {
+                    let text = plain(&String::from_utf8_lossy(&line));
+                    if lines.send(text).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Without its end and without terminal escapes: what a child prints is shown to a person.
+fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut characters = line.trim_end().chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => {
+                if characters.next_if_eq(&'[').is_some() {
+                    for next in characters.by_ref() {
+                        if next.is_ascii_alphabetic() {
+                            break;
+                        }
+                    }
+                }
+            }
+            '\t' => out.push(' '),
+            control if control.is_control() => {}
+            other => out.push(other),
+        }
+    }
+    out
+}

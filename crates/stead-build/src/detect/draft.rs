@@ -1,0 +1,81 @@
+//! The detection in the making.
+
+use stead_model::manifest::{Manifest, Process, Program};
+
+use crate::{Alternative, Detection, Origin};
+
+/// What has been found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) manifest: Manifest,
+    origins: Vec<Origin>,
+    notes: Vec<String>,
+    alternatives: Vec<Alternative>,
+}
+
+impl Draft {
+    /// Say where the value of `key` came from.
+    pub(crate) fn origin(&mut self, key: &str, from: impl Into<String>) {
+        self.origins.retain(|origin| origin.key != key);
+        self.origins.push(Origin {
+            key: key.to_owned(),
+            from: from.into(),
+        });
+    }
+
+    /// Something that a person should know; said once.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
+    }
+
+    /// A choice that was not taken.
+    pub(crate) fn alternative(&mut self, why: impl Into<String>, toml: impl Into<String>) {
+        let (why, toml) = (why.into(), toml.into());
+        if !self.alternatives.iter().any(|other| other.toml == toml) {
+            self.alternatives.push(Alternative { why, toml });
+        }
+    }
+
+    /// Set the program of process `name`.
+    pub(crate) fn run(&mut self, name: &str, program: Program, from: impl Into<String>) {
+        let key = match &program {
+            Program::Wsgi(_) => "wsgi",
+            Program::Asgi(_) => "asgi",
+            Program::Command(_) => "command",
+            Program::Static(_) => "static",
+            Program::Uwsgi(_) => "uwsgi",
+        };
+        self.origin(&format!("process.{name}.{key}"), from);
+        let mut process = Process::new(program);
+        if name != "web" {
+            process.count = stead_model::manifest::Count::Fixed(1);
+        }
+        self.manifest.process.insert(name.to_owned(), process);
+    }
+
+    pub(crate) fn finish(self) -> Detection {
+        Detection {
+            manifest: self.manifest,
+            origins: self.origins,
+            notes: self.notes,
+            alternatives: self.alternatives,
+        }
+    }
+}
+
+/// A TOML string on one line: quotes, backslashes and control characters escaped.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,370 @@
+//! Python programs that bring their own server, and how they are told where to listen.
+
+use stead_model::manifest::Program;
+
+use super::dependencies::Dependencies;
+use super::draft::Draft;
+use super::entry::{Found, elsewhere};
+use super::kinds::{Kind, Scope, Thing, constructed};
+use super::project::Project;
+use super::syntax::{Call, Place, Value};
+use super::tree::{file_name, join, parent, within};
+
+/// `python serve.py --port $PORT`, and whether the program can be told where to listen.
+pub(crate) fn script_line(project: &Project<'_>, base: &str, file: &str) -> (String, bool) {
+    let inside = within(base, file).unwrap_or(file);
+    let package = project.tree.has(&join(parent(file), "__init__.py"));
+    let mut line = match package {
+        true => format!(
+            "python -m {}",
+            inside
+                .trim_end_matches(".py")
+                .trim_end_matches("/__main__")
+                .replace('/', ".")
+        ),
+        false => format!("python {inside}"),
+    };
+    let module = project.module(file);
+    let mut told = module.subscripts.iter().any(|s| s.key == "PORT")
+        || module
+            .calls
+            .iter()
+            .any(|call| call.args.first().and_then(Value::text) == Some("PORT"));
+    for call in &module.calls {
+        let flags: Vec<&str> = call.args.iter().filter_map(Value::text).collect();
+        match call.function.rsplit('.').next() {
+            // argparse, click.
+            Some("add_argument" | "add_option" | "option") => {
+                if let Some(flag) = flags.iter().find(|flag| **flag == "--port") {
+                    if !told {
+                        line.push_str(&format!(" {flag} $PORT"));
+                        told = true;
+                    }
+                } else if flags
+                    .iter()
+                    .any(|flag| matches!(*flag, "--prod" | "--production"))
+                {
+                    let flag = flags.iter().find(|flag| flag.starts_with("--prod"));
+                    let switch = call.keyword("action").and_then(Value::text) == Some("store_true");
+                    if let (Some(flag), true) = (flag, switch) {
+                        line.push_str(&format!(" {flag}"));
+                    }
+                }
+            }
+            // tornado.options
+            Some("define") if flags.first() == Some(&"port") && !told => {
+                line.push_str(" --port=$PORT");
+                told = true;
+            }
+            _ => {}
+        }
+    }
+    (line, told)
+}
+
+/// Decide for a program that listens by itself. `false` if there is none.
+pub(crate) fn program(
+    project: &Project<'_>,
+    base: &str,
+    found: &Found,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    streamlit(project, base, dependencies, draft)
+        || pyramid(project, base, dependencies, draft)
+        || listening(project, base, found, draft)
+}
+
+/// Library functions that serve until they are stopped.
+const SERVING: &[&str] = &[
+    "bottle.run",
+    "waitress.serve",
+    "uvicorn.run",
+    "uvicorn.Server",
+    "hypercorn.asyncio.serve",
+    "granian.Granian",
+    "cheroot.wsgi.Server",
+    "eventlet.wsgi.server",
+    "gevent.pywsgi.WSGIServer",
+    "gevent.wsgi.WSGIServer",
+    "wsgiref.simple_server.make_server",
+    "werkzeug.serving.run_simple",
+    "aiohttp.web.run_app",
+    "cherrypy.quickstart",
+    "cherrypy.engine.start",
+    "socketserver.TCPServer",
+];
+
+/// Where `file` serves: the line, and what serves. Only where running the file gets there.
+fn serves(
+    project: &Project<'_>,
+    found: &Found,
+    scripts: &[Script],
+    file: &str,
+) -> Option<(u32, String)> {
+    let module = project.module(file);
+    let reached = |call: &Call| match &call.inside {
+        None => true,
+        Some(function) => {
+            module.has_main
+                || scripts.iter().any(|script| script.file == file)
+                || module
+                    .calls
+                    .iter()
+                    .any(|other| other.function == *function && other.place != Place::Function)
+        }
+    };
+    let mut only_main = found
+        .passed
+        .iter()
+        .filter(|passed| passed.file == file && passed.why == super::entry::Why::OnlyMain);
+    for call in module.calls.iter().filter(|call| reached(call)) {
+        if let Thing::External(path) = project.thing(Scope::file(file), &call.function) {
+            if let Some(Kind::Own(framework)) = constructed(&path) {
+                return Some((call.line, framework.to_owned()));
+            }
+            if SERVING.contains(&path.as_str()) {
+                return Some((call.line, path));
+            }
+        }
+    }
+    if let Some(passed) = only_main.next() {
+        return Some((passed.line, format!("{}.run", passed.name)));
+    }
+    let own = found.own.iter().find(|(own, _, _)| own == file);
+    own.filter(|_| module.has_main)
+        .map(|(_, line, framework)| (*line, (*framework).to_owned()))
+}
+
+/// A console script: the file and the function that it calls.
+struct Script {
+    file: String,
+    module: String,
+    function: String,
+    from: String,
+}
+
+/// `[project.scripts]` and poetry's.
+fn scripts(project: &Project<'_>, base: &str) -> Vec<Script> {
+    let path = join(base, "pyproject.toml");
+    let text = project.tree.read(&path).unwrap_or_else(|| "".into());
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let standard = table.get("project").and_then(|p| p.get("scripts"));
+    let tool = table.get("tool").and_then(|tool| tool.get("poetry"));
+    let poetry = tool.and_then(|poetry| poetry.get("scripts"));
+    let tables = [standard, poetry].into_iter().flatten();
+    let mut named: Vec<(String, String)> = Vec::new();
+    for (name, target) in tables.filter_map(toml::Value::as_table).flatten() {
+        if let Some(target) = target.as_str() {
+            named.push((format!("{path}: script `{name}`"), target.to_owned()));
+        }
+    }
+    let path = join(base, "setup.cfg");
+    let text = project.tree.read(&path).unwrap_or_else(|| "".into());
+    let inside = text.split("console_scripts").nth(1).unwrap_or_default();
+    for line in inside
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with([' ', '\t']))
+    {
+        if let Some((name, target)) = line.split_once('=') {
+            named.push((
+                format!("{path}: script `{}`", name.trim()),
+                target.trim().to_owned(),
+            ));
+        }
+    }
+    let anchor = join(base, "setup.py");
+    if project.tree.has(&anchor) {
+        for (text, _) in &project.module(&anchor).strings {
+            for line in text.lines() {
+                if let Some((name, target)) = line.split_once('=') {
+                    let from = format!("{anchor}: script `{}`", name.trim());
+                    named.push((from, target.trim().to_owned()));
+                }
+            }
+        }
+    }
+    let script = |(from, target): (String, String)| {
+        let (module, function) = target.split_once(':')?;
+        let good = |text: &str| text.split('.').all(super::project::is_identifier);
+        let file = project.find(&anchor, module)?;
+        (good(module) && good(function)).then(|| Script {
+            file,
+            module: module.to_owned(),
+            function: function.to_owned(),
+            from,
+        })
+    };
+    named.into_iter().filter_map(script).collect()
+}
+
+fn listening(project: &Project<'_>, base: &str, found: &Found, draft: &mut Draft) -> bool {
+    let scripts = scripts(project, base);
+    let mut best: Option<((usize, usize), &str, u32, String)> = None;
+    for path in project.python_files() {
+        if elsewhere(path) || within(base, path).is_none() {
+            continue;
+        }
+        let Some((line, what)) = serves(project, found, &scripts, path) else {
+            continue;
+        };
+        let usual = ["app", "main", "server", "run", "serve", "__main__", "web"]
+            .iter()
+            .position(|name| file_name(path).trim_end_matches(".py") == *name)
+            .unwrap_or(99);
+        let key = (path.matches('/').count(), usual);
+        if best.as_ref().is_none_or(|(other, ..)| key < *other) {
+            best = Some((key, path, line, what));
+        }
+    }
+    let Some((_, path, line, what)) = best else {
+        return false;
+    };
+    if what == "bottle.run" && bottle(project, base, path, line, draft) {
+        return true;
+    }
+    let (mut command, mut told) = script_line(project, base, path);
+    let mut from = super::source_line(project, path, line);
+    let script = scripts.iter().find(|script| script.file == path);
+    if let Some(script) = script.filter(|_| !project.module(path).has_main) {
+        let flags = command
+            .split_once(" --")
+            .map_or(String::new(), |(_, flags)| format!(" --{flags}"));
+        let (module, function) = (&script.module, &script.function);
+        let first = function.split('.').next().unwrap_or_default();
+        command = format!("python -c 'from {module} import {first}; {function}()'{flags}");
+        from = script.from.clone();
+        let (root, _) = project.import_root(base, path);
+        if let Some(inside) = within(base, &root).filter(|inside| !inside.is_empty()) {
+            draft.origin(
+                "env.PYTHONPATH",
+                format!("{path}, which imports from there"),
+            );
+            draft
+                .manifest
+                .env
+                .insert("PYTHONPATH".to_owned(), inside.to_owned());
+        }
+    }
+    if what == "Gradio" {
+        command = format!("GRADIO_SERVER_PORT=$PORT {command}");
+        told = true;
+    }
+    draft.run("web", Program::Command(command), from);
+    draft.note(format!(
+        "`{path}` starts a server of its own ({what}), so it is run as a program."
+    ));
+    if !told {
+        draft.note(format!(
+            "`{path}` does not read the variable PORT: it must listen there to be reached, for example with int(os.environ[\"PORT\"])."
+        ));
+    }
+    true
+}
+
+/// Bottle's routes without an app object belong to its default app.
+fn bottle(project: &Project<'_>, base: &str, path: &str, line: u32, draft: &mut Draft) -> bool {
+    let module = project.module(path);
+    let guarded = module
+        .calls
+        .iter()
+        .any(|call| call.line == line && call.place >= Place::Main);
+    let app = ["bottle.default_app", "default_app"]
+        .into_iter()
+        .find(|name| {
+            let thing = project.thing(Scope::file(path), name);
+            matches!(thing, Thing::External(path) if path == "bottle.default_app")
+        });
+    let (true, Some(app)) = (guarded, app) else {
+        return false;
+    };
+    let (root, module) = project.import_root(base, path);
+    if root != base {
+        return false;
+    }
+    let from = super::source_line(project, path, line);
+    draft.run("web", Program::Wsgi(format!("{module}:{app}()")), from);
+    true
+}
+
+fn streamlit(
+    project: &Project<'_>,
+    base: &str,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    if !dependencies.has("streamlit") {
+        return false;
+    }
+    let mut pages: Vec<&str> = project
+        .python_files()
+        .into_iter()
+        .filter(|path| within(base, path).is_some() && !elsewhere(path))
+        .filter(|path| {
+            project
+                .module(path)
+                .imports
+                .iter()
+                .any(|import| import == "streamlit")
+        })
+        .filter(|path| !parent(path).ends_with("pages"))
+        .collect();
+    let names = ["streamlit_app", "app", "main", "Home", "home", "dashboard"];
+    pages.sort_by_key(|path| {
+        let stem = file_name(path).trim_end_matches(".py");
+        let name = names.iter().position(|name| *name == stem).unwrap_or(9);
+        (path.matches('/').count(), name)
+    });
+    let Some(page) = pages.first() else {
+        return false;
+    };
+    let inside = within(base, page).unwrap_or(page);
+    draft.run(
+        "web",
+        Program::Command(format!(
+            "streamlit run {inside} --server.port $PORT --server.address 127.0.0.1 --server.headless true"
+        )),
+        format!("{page} imports streamlit"),
+    );
+    true
+}
+
+/// A Pyramid app is made from its ini; `pserve` would listen where the ini says.
+fn pyramid(
+    project: &Project<'_>,
+    base: &str,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    let ini = ["production.ini", "prod.ini", "app.ini"]
+        .iter()
+        .map(|name| join(base, name))
+        .find(|path| {
+            project
+                .tree
+                .read(path)
+                .is_some_and(|text| text.contains("[app:") && text.contains("egg:"))
+        });
+    let Some(ini) = ini else { return false };
+    let name = within(base, &ini).unwrap_or(&ini).to_owned();
+    let line = if dependencies.has("gunicorn") {
+        format!("gunicorn --paste {name} -b 127.0.0.1:$PORT")
+    } else {
+        format!(
+            "python -c \"import os; from pyramid.paster import get_app; from waitress import serve; serve(get_app('{name}'), listen='127.0.0.1:' + os.environ['PORT'])\""
+        )
+    };
+    if name.contains(['\'', '"']) {
+        return false;
+    }
+    draft.run(
+        "web",
+        Program::Command(line),
+        format!("{ini}, section [app:main]"),
+    );
+    draft.note(format!(
+        "The app is made from {ini}, which names the project itself as an egg: the project must be installed in its own environment, for example with `-e .` in requirements.txt."
+    ));
+    true
+}

@@ -1,0 +1,61 @@
+//! Stead's own WSGI worker: one file, embedded in the binary, written below the state directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::hash::Key;
+
+const WORKER: &str = include_str!("../../worker/stead_worker.py");
+
+/// Where the worker of this Stead is or would be. Named by its content, so that an instance started
+/// by an older Stead keeps the file that it runs.
+pub(super) fn path(state: &Path) -> PathBuf {
+    let name = Key::new("worker").with("file", WORKER).finish();
+    state.join("worker").join(name).join("stead_worker.py")
+}
+
+/// The worker's file, written when it is not there yet.
+pub(super) fn write(state: &Path) -> Result<PathBuf, Error> {
+    let path = path(state);
+    let directory = path.parent().unwrap_or(state);
+    if std::fs::read(&path).is_ok_and(|found| found == WORKER.as_bytes()) {
+        return Ok(path);
+    }
+    let failed = |error: std::io::Error| {
+        Error::new(
+            "cannot write Stead's worker",
+            vec![format!("`{}`: {error}", directory.display())],
+        )
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    std::io::Write::write_all(&mut file, WORKER.as_bytes()).map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(path)
+}
+
+/// The worker compiled by `python`, which spares each instance two megabytes that a compiler leaves
+/// behind. Where that does not work, the file as it is.
+pub(super) fn compiled(worker: PathBuf, python: &Path, interpreter: &str) -> PathBuf {
+    let name = Key::new("bytecode")
+        .with("interpreter", interpreter)
+        .finish();
+    let compiled = worker.with_file_name(format!("stead_worker.{name}.pyc"));
+    if compiled.exists() {
+        return compiled;
+    }
+    // `compile` writes a temporary file and renames it.
+    const LINE: &str =
+        "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)";
+    let run = std::process::Command::new(python)
+        .args(["-I", "-c", LINE])
+        .args([&worker, &compiled])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    match run {
+        Ok(status) if status.success() && compiled.exists() => compiled,
+        _ => worker,
+    }
+}

@@ -1,0 +1,360 @@
+//! What an app depends on, from whichever file says so, in a form that uv installs.
+
+mod conda;
+mod marker;
+mod pipfile;
+mod poetry;
+pub(crate) mod text;
+
+use std::path::{Path, PathBuf};
+
+use stead_model::manifest::Build;
+use toml::Table;
+
+use crate::Error;
+pub(crate) use marker::{Target, compare};
+
+/// The dependencies of an app.
+#[derive(Debug, Default)]
+pub(crate) struct Dependencies {
+    /// The file that says so, relative to the code: `requirements.txt`. `None`: there are none.
+    pub(crate) origin: Option<String>,
+    /// Everything that decides what is installed, by name: an environment is keyed by it.
+    pub(crate) keyed: Vec<(String, Vec<u8>)>,
+    /// How uv is told.
+    pub(crate) install: Install,
+    /// The app itself is a package, installed editable into its environment.
+    pub(crate) project: Option<PathBuf>,
+    /// What was changed or left out, each a sentence.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Dependencies {
+    /// They are listed beside the project (requirements.txt, environment.yml), so that nobody may
+    /// ever have installed the project itself.
+    pub(crate) fn by_hand(&self) -> bool {
+        matches!(kind_of(self), Kind::Text | Kind::Conda)
+    }
+
+    /// Whether any of the files names this package, which is written without `-`, `_` and `.`.
+    pub(crate) fn mentions(&self, package: &str) -> bool {
+        self.keyed.iter().any(|(_, content)| {
+            let text = String::from_utf8_lossy(content).to_ascii_lowercase();
+            text.split(|next: char| !(next.is_alphanumeric() || "-_.".contains(next)))
+                .any(|word| word == package)
+        })
+    }
+}
+
+/// How uv is told what to install.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// Nothing to install.
+    #[default]
+    Nothing,
+    /// A file that uv reads as it stands: requirements.txt, pyproject.toml, setup.py.
+    File {
+        /// Absolute.
+        path: PathBuf,
+        /// It has hashes, so that every requirement must have one.
+        hashed: bool,
+    },
+    /// Requirements made from another file's content. Hashes in them are checked.
+    Text {
+        /// As in a requirements.txt; paths in it are absolute.
+        text: String,
+        /// Every requirement must have a hash.
+        hashed: bool,
+        /// It names everything that is needed: nothing else is looked for.
+        complete: bool,
+    },
+    /// uv.lock, exported by uv itself.
+    UvLock,
+}
+
+/// Where dependencies are written down, the first that exists is taken: locks, then what people
+/// pin by hand, then what is open.
+const USUAL: [(&str, Kind); 20] = [
+    ("uv.lock", Kind::UvLock),
+    ("poetry.lock", Kind::PoetryLock),
+    ("Pipfile.lock", Kind::PipfileLock),
+    ("requirements.txt", Kind::Text),
+    ("requirements.lock", Kind::Text),
+    ("requirements/production.txt", Kind::Text),
+    ("requirements/prod.txt", Kind::Text),
+    ("requirements/requirements.txt", Kind::Text),
+    ("requirements/base.txt", Kind::Text),
+    ("requirements/main.txt", Kind::Text),
+    ("requirements-prod.txt", Kind::Text),
+    ("requirements-production.txt", Kind::Text),
+    ("requirements_prod.txt", Kind::Text),
+    ("pyproject.toml", Kind::Pyproject),
+    ("Pipfile", Kind::Pipfile),
+    ("setup.py", Kind::Setup),
+    ("setup.cfg", Kind::Setup),
+    ("requirements.in", Kind::Text),
+    ("environment.yml", Kind::Conda),
+    ("environment.yaml", Kind::Conda),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    UvLock,
+    PoetryLock,
+    PipfileLock,
+    Text,
+    Pyproject,
+    Pipfile,
+    Setup,
+    Conda,
+}
+
+/// The file that says what the app in `code` depends on, relative to it. Where there is none, one
+/// in the directories above it, up to the top of the source, counts.
+pub(crate) fn file(build: &Build, code: &Path, top: &Path) -> Result<Option<String>, Error> {
+    if let Some(name) = &build.requirements {
+        return match code.join(name).is_file() {
+            true => Ok(Some(name.clone())),
+            false => Err(Error::new(
+                format!("cannot read `{name}`"),
+                vec!["`build.requirements` names it, and there is no such file".into()],
+            )),
+        };
+    }
+    let mut up = String::new();
+    for directory in code.ancestors() {
+        let found = USUAL.iter().find(|(name, kind)| {
+            let path = directory.join(name);
+            path.is_file() && (*kind != Kind::Pyproject || says_something(&path))
+        });
+        if let Some((name, _)) = found {
+            return Ok(Some(format!("{up}{name}")));
+        }
+        if directory == top || !directory.starts_with(top) {
+            break;
+        }
+        up.push_str("../");
+    }
+    Ok(None)
+}
+
+/// A pyproject.toml that only configures tools says nothing about dependencies.
+fn says_something(path: &Path) -> bool {
+    table(path).is_ok_and(|table| is_project(&table))
+}
+
+fn is_project(table: &Table) -> bool {
+    table.contains_key("project") || tool(table, "poetry").is_some()
+}
+
+fn tool<'a>(table: &'a Table, name: &str) -> Option<&'a Table> {
+    table.get("tool")?.get(name)?.as_table()
+}
+
+/// Read what the app in `code` depends on, for the Python `target`.
+pub(crate) fn read(
+    build: &Build,
+    code: &Path,
+    top: &Path,
+    target: &Target,
+) -> Result<Dependencies, Error> {
+    let Some(name) = file(build, code, top)? else {
+        return Ok(Dependencies::default());
+    };
+    let path = code.join(&name);
+    let base = path.parent().unwrap_or(code).to_owned();
+    let mut found = match kind(&name) {
+        Kind::Text => text::read(&path, code)?,
+        Kind::Conda => conda_environment(&path, &name, code)?,
+        Kind::UvLock => Dependencies {
+            install: Install::UvLock,
+            ..Dependencies::default()
+        },
+        Kind::PoetryLock => {
+            let project = table(&base.join("pyproject.toml"))?;
+            let (text, notes) = poetry::from_lock(&table(&path)?, &project, &base, target);
+            Dependencies {
+                install: complete(text),
+                notes,
+                ..Dependencies::default()
+            }
+        }
+        Kind::PipfileLock => {
+            let lock: serde_json::Value = serde_json::from_slice(&bytes(&path)?)
+                .map_err(|error| unreadable(&path, &error.to_string()))?;
+            let made_for = lock
+                .pointer("/_meta/requires/python_version")
+                .and_then(|text| text.as_str());
+            let here = format!("{}.{}", target.python.0, target.python.1);
+            Dependencies {
+                install: Install::Text {
+                    text: pipfile::from_lock(&lock, &base),
+                    hashed: false,
+                    // A lock that was made for another Python may lack what only this one needs.
+                    complete: made_for.is_none_or(|version| version == here),
+                },
+                ..Dependencies::default()
+            }
+        }
+        Kind::Pipfile => {
+            let pipfile = serde_json::to_value(table(&path)?)
+                .map_err(|error| unreadable(&path, &error.to_string()))?;
+            Dependencies {
+                install: open(pipfile::from_pipfile(&pipfile, &base)),
+                ..Dependencies::default()
+            }
+        }
+        Kind::Pyproject => {
+            let project = table(&path)?;
+            let install = match project.contains_key("project") {
+                true => Install::File {
+                    path: path.clone(),
+                    hashed: false,
+                },
+                false => open(poetry::from_pyproject(&project, &base, target)),
+            };
+            Dependencies {
+                install,
+                ..Dependencies::default()
+            }
+        }
+        Kind::Setup => Dependencies {
+            install: Install::File {
+                path: path.clone(),
+                hashed: false,
+            },
+            ..Dependencies::default()
+        },
+    };
+    found.origin = Some(name);
+    found
+        .keyed
+        .push((path.display().to_string(), bytes(&path)?));
+    found.project = project(&base, kind_of(&found));
+    // A lock says nothing of the project that it belongs to.
+    if found.project.is_some() || !found.by_hand() {
+        found.keyed.extend(text::project_files(&base));
+    }
+    Ok(found)
+}
+
+fn kind_of(found: &Dependencies) -> Kind {
+    found.origin.as_deref().map_or(Kind::Text, kind)
+}
+
+/// By the file's name; anything unusual is a requirements file.
+fn kind(name: &str) -> Kind {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.ends_with(".yml") || last.ends_with(".yaml") {
+        return Kind::Conda;
+    }
+    USUAL
+        .iter()
+        .find(|(usual, _)| *usual == last)
+        .map_or(Kind::Text, |(_, kind)| *kind)
+}
+
+/// The directory of the app's own package, when it is one: it has a `[build-system]` or a setup.py
+/// and does not say otherwise.
+fn project(base: &Path, kind: Kind) -> Option<PathBuf> {
+    let pyproject = table(&base.join("pyproject.toml")).unwrap_or_default();
+    let says_no = tool(&pyproject, "uv").and_then(|uv| uv.get("package")?.as_bool()) == Some(false)
+        || tool(&pyproject, "poetry").and_then(|poetry| poetry.get("package-mode")?.as_bool())
+            == Some(false);
+    let says_yes = tool(&pyproject, "uv").and_then(|uv| uv.get("package")?.as_bool()) == Some(true);
+    let built = pyproject.contains_key("build-system") && is_project(&pyproject);
+    let setup = base.join("setup.py").is_file() || kind == Kind::Setup;
+    // requirements.txt beside a setup.py is how apps are kept that nobody installs, or that
+    // name themselves in it (`-e .`).
+    let is_package = says_yes || built || setup && kind != Kind::Text && kind != Kind::Conda;
+    (is_package && !says_no).then(|| base.to_owned())
+}
+
+fn conda_environment(path: &Path, name: &str, code: &Path) -> Result<Dependencies, Error> {
+    let yaml = String::from_utf8_lossy(&bytes(path)?).into_owned();
+    let converted = conda::convert(&yaml);
+    if !converted.refused.is_empty() {
+        let names: Vec<String> = converted
+            .refused
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        let debian: Vec<&str> = converted
+            .refused
+            .iter()
+            .filter_map(|(_, debian)| debian.as_deref())
+            .collect();
+        let error = Error::new(
+            format!("cannot build from `{name}`"),
+            vec![format!(
+                "{} cannot be had from the Python package index",
+                names.join(", ")
+            )],
+        );
+        return Err(match debian.is_empty() {
+            true => error.hinted(format!("take them out of `{name}`, or name a requirements file: `requirements = \"…\"` under [build]")),
+            false => error.hinted(format!(
+                "apt-get install {}, take them out of `{name}` and name them in `packages` under [build]",
+                debian.join(" ")
+            )),
+        });
+    }
+    // The pip section may include files and name paths, as a requirements file does.
+    let (keyed, install, notes) = text::of_content(&converted.text, code)?;
+    Ok(Dependencies {
+        keyed,
+        install,
+        notes,
+        ..Dependencies::default()
+    })
+}
+
+fn complete(text: String) -> Install {
+    Install::Text {
+        text,
+        hashed: false,
+        complete: true,
+    }
+}
+
+fn open(text: String) -> Install {
+    Install::Text {
+        text,
+        hashed: false,
+        complete: false,
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))
+}
+
+fn table(path: &Path) -> Result<Table, Error> {
+    let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
+    text.parse()
+        .map_err(|error: toml::de::Error| unreadable(path, error.message()))
+}
+
+fn unreadable(path: &Path, why: &str) -> Error {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Error::new(format!("cannot read `{name}`"), vec![why.to_owned()])
+}
+
+/// A name in the form in which two spellings of one package are equal (PEP 503).
+pub(crate) fn normalized(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for character in name.trim().chars() {
+        match character {
+            '-' | '_' | '.' => {
+                if !out.ends_with('-') {
+                    out.push('-');
+                }
+            }
+            other => out.push(other.to_ascii_lowercase()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The app's part of the routing table.
+
+use std::path::Path;
+
+use stead_model::manifest::{Manifest, Program, Route as Wanted};
+use stead_model::routing::{Folder, Route, Target};
+
+/// Largest request body when the manifest says nothing.
+const BODY_LIMIT: u64 = 100 * 1024 * 1024;
+
+/// Routes for `manifest`, whose code is at `code`. Without a `[route]`, every host goes to `web`.
+pub(crate) fn resolve(manifest: &Manifest, code: &Path) -> Vec<Route> {
+    let everything = [Wanted {
+        path: "/".into(),
+        ..Wanted::default()
+    }];
+    let wanted = match manifest.route.as_slice() {
+        [] if manifest.process.contains_key("web") => everything.as_slice(),
+        given => given,
+    };
+    wanted
+        .iter()
+        .flat_map(|route| one(manifest, route, code))
+        .collect()
+}
+
+fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
+    let body_limit = wanted.body_limit.unwrap_or(BODY_LIMIT);
+    let path = match wanted.path.as_str() {
+        "" => "/",
+        path => path,
+    };
+    let route = |hosts: Vec<String>, path: &str, target| Route {
+        hosts,
+        path: path.to_owned(),
+        target,
+        body_limit,
+    };
+    let mut routes = Vec::new();
+    for (from, to) in &wanted.redirects {
+        let target = Target::Redirect { host: to.clone() };
+        routes.push(route(vec![from.clone()], "/", target));
+    }
+    // A host that is only sent elsewhere is not served here as well.
+    let hosts: Vec<String> = wanted
+        .hosts
+        .iter()
+        .filter(|host| !wanted.redirects.contains_key(*host))
+        .cloned()
+        .collect();
+    if hosts.is_empty() && !wanted.hosts.is_empty() {
+        return routes;
+    }
+    for (prefix, folder) in &wanted.static_folders {
+        let target = Target::Folder(Folder {
+            root: code.join(folder),
+            fallback: None,
+        });
+        routes.push(route(hosts.clone(), prefix, target));
+    }
+    let process = wanted.process.as_deref().unwrap_or("web");
+    let target = match manifest
+        .process
+        .get(process)
+        .map(|process| &process.program)
+    {
+        Some(Program::Static(folder)) => Some(Target::Folder(Folder {
+            root: code.join(folder),
+            fallback: None,
+        })),
+        Some(_) => Some(Target::Upstream(format!("{}.{process}", manifest.app))),
+        // A route may serve folders and redirects only.
+        None => None,
+    };
+    routes.extend(target.map(|target| route(hosts, path, target)));
+    routes
+}

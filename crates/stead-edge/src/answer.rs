@@ -1,0 +1,294 @@
+//! The answer to one request: a route is found, and an upstream, a folder, a redirect or an error page
+//! answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stead_model::routing::InstanceId;
+
+use crate::Shared;
+use crate::deadline::Deadline;
+use crate::forward::{self, RequestId};
+use crate::frames::Connection;
+use crate::head::{Head, Refusal};
+use crate::page::{self, Reason};
+use crate::path;
+use crate::response::{Response, Shape, reason_phrase};
+use crate::router::Target;
+use crate::upkeep;
+use crate::visitor::Visitor;
+
+mod folder;
+mod upstream;
+
+/// What becomes of the connection after an answer, which is in `visitor.output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It takes another request.
+    Keep,
+    /// It is closed once the answer was read.
+    Close,
+    /// It is cut at once, in a way that the visitor notices.
+    Cut,
+    /// It carried another protocol, and has ended.
+    Ended,
+}
+
+/// One request on its way.
+pub(crate) struct Request<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) connection: &'a Connection,
+    pub(crate) visitor: &'a mut Visitor,
+    pub(crate) head: &'a Head,
+    pub(crate) deadline: &'a mut Deadline,
+    pub(crate) response: Response<'a>,
+    pub(crate) id: RequestId,
+    pub(crate) times: Times,
+}
+
+/// Who answered, and how long it took.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    /// The process, as `app.process`.
+    pub(crate) upstream_name: Option<Arc<str>>,
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) release: u64,
+    /// Until an instance was free.
+    pub(crate) queue: Duration,
+    /// From then until the response was complete.
+    pub(crate) upstream: Duration,
+}
+
+/// Answer a request whose head is read.
+pub(crate) async fn request(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    visitor: &mut Visitor,
+    head: &Head,
+    deadline: &mut Deadline,
+) -> Next {
+    let begun = Instant::now();
+    visitor.output.begin();
+    let shape = Shape {
+        is_head: head.is_head(),
+        http11: head.http11,
+        keep_alive: head.keep_alive,
+        draining: &shared.draining,
+    };
+    let mut request = Request {
+        shared,
+        connection,
+        visitor,
+        head,
+        deadline,
+        response: Response::new(shape),
+        id: forward::new_id(),
+        times: Times::default(),
+    };
+    let next = request.route().await;
+    upkeep::record(
+        connection,
+        head,
+        &request.response,
+        id_text(&request.id),
+        begun.elapsed(),
+        &request.times,
+    );
+    next
+}
+
+/// Answer a head that is refused.
+pub(crate) fn refusal(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    visitor: &mut Visitor,
+    head: &Head,
+    refusal: Refusal,
+) -> Next {
+    let begun = Instant::now();
+    let id = forward::new_id();
+    let mut response = Response::new(Shape {
+        is_head: false,
+        http11: true,
+        keep_alive: false,
+        draining: &shared.draining,
+    });
+    write_page(
+        visitor,
+        head,
+        &mut response,
+        refusal.status,
+        Reason::General,
+        &id,
+        &[],
+    );
+    upkeep::record(
+        connection,
+        head,
+        &response,
+        id_text(&id),
+        begun.elapsed(),
+        &Times::default(),
+    );
+    Next::Close
+}
+
+fn id_text(id: &RequestId) -> &str {
+    std::str::from_utf8(id).unwrap_or_default()
+}
+
+impl Request<'_> {
+    async fn route(&mut self) -> Next {
+        if self.head.path() == b"*" {
+            return self.simple(
+                b"204 No Content",
+                &[("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")],
+            );
+        }
+        let head = self.head;
+        let Ok(clean) = path::clean(head.path()) else {
+            return self.error(400);
+        };
+        let table = self.shared.tables.current();
+        let Some(entry) = table.router.find(head.host(), &clean.bytes) else {
+            let known = table.router.knows_host(head.host());
+            return self.error(if known { 404 } else { 421 });
+        };
+        match &entry.target {
+            Target::Upstream(index) => {
+                self.forward(&table.upstreams[*index], entry.body_limit)
+                    .await
+            }
+            Target::Folder { folder, fallback } => {
+                match self.serve_folder(folder, &clean, entry.prefix_length) {
+                    Some(next) => next,
+                    None => match fallback {
+                        Some(index) => {
+                            self.forward(&table.upstreams[*index], entry.body_limit)
+                                .await
+                        }
+                        None => self.error(404),
+                    },
+                }
+            }
+            Target::Redirect(host) => {
+                let mut location = format!("{}://{host}", self.connection.scheme).into_bytes();
+                location.extend_from_slice(head.path());
+                if let Some(query) = head.query() {
+                    location.push(b'?');
+                    location.extend_from_slice(query);
+                }
+                self.simple(b"308 Permanent Redirect", &[("Location", &location)])
+            }
+        }
+    }
+
+    /// An answer without a body.
+    fn simple(&mut self, status: &[u8], headers: &[(&str, &[u8])]) -> Next {
+        self.refuse_body();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), *value));
+        match self
+            .response
+            .head(&mut self.visitor.output, status, headers, Some(0))
+        {
+            Ok(()) => self.finish(),
+            Err(_) => self.error(500),
+        }
+    }
+
+    /// An error page.
+    pub(crate) fn error(&mut self, status: u16) -> Next {
+        self.error_because(status, Reason::General)
+    }
+
+    pub(crate) fn error_because(&mut self, status: u16, reason: Reason) -> Next {
+        let retry: &[(&str, &[u8])] = if status == 503 {
+            &[("Retry-After", b"5")]
+        } else {
+            &[]
+        };
+        self.error_with(status, reason, retry)
+    }
+
+    fn error_with(&mut self, status: u16, reason: Reason, extra: &[(&str, &[u8])]) -> Next {
+        if self.response.has_begun() {
+            if !self.visitor.output.is_unseen() {
+                // The visitor must not take a part for the whole.
+                return Next::Cut;
+            }
+            // It has seen none of it: it can still be told.
+            self.visitor.output.clear();
+            self.response.restart();
+        }
+        self.refuse_body();
+        if matches!(status, 400 | 408 | 413) {
+            self.response.close();
+        }
+        write_page(
+            self.visitor,
+            self.head,
+            &mut self.response,
+            status,
+            reason,
+            &self.id,
+            extra,
+        );
+        self.finish()
+    }
+
+    /// The rest of the body was not read: what follows on the connection is not a request.
+    fn refuse_body(&mut self) {
+        if self.head.body != crate::head::BodyLength::None {
+            self.response.close();
+        }
+    }
+
+    /// The response is complete.
+    pub(crate) fn finish(&mut self) -> Next {
+        if !self.response.end(&mut self.visitor.output) {
+            return Next::Cut;
+        }
+        if self.response.keeps_alive() {
+            Next::Keep
+        } else {
+            Next::Close
+        }
+    }
+}
+
+fn write_page(
+    visitor: &mut Visitor,
+    head: &Head,
+    response: &mut Response<'_>,
+    status: u16,
+    reason: Reason,
+    id: &RequestId,
+    extra: &[(&str, &[u8])],
+) {
+    let id = id_text(id);
+    let page = page::page(status, reason, head.header("accept"), id);
+    let headers = [
+        ("Content-Type", page.content_type.as_bytes()),
+        (
+            "Content-Security-Policy",
+            page::CONTENT_SECURITY_POLICY.as_bytes(),
+        ),
+        ("Cache-Control", b"no-store"),
+        ("Vary", b"Accept"),
+        ("X-Request-ID", id.as_bytes()),
+    ];
+    let line = format!("{status} {}", reason_phrase(status));
+    let headers = headers
+        .iter()
+        .chain(extra)
+        .map(|(name, value)| (name.as_bytes(), *value));
+    let length = page.body.len() as u64;
+    if response
+        .head(&mut visitor.output, line.as_bytes(), headers, Some(length))
+        .is_ok()
+    {
+        response.body(&mut visitor.output, &page.body);
+    }
+}

@@ -1,0 +1,99 @@
+//! Static files.
+
+use std::sync::Arc;
+
+use super::{Next, Request};
+use crate::folder::{self, Folder, Outcome, StaticBody, StaticRequest, StaticResponse};
+use crate::page::Reason;
+use crate::path::CleanPath;
+use crate::response::reason_phrase;
+use crate::upkeep;
+
+/// A file up to this size is sent together with the head, in one write; a larger one by `sendfile`. Bytes.
+const SMALL: u64 = 32 * 1024;
+
+impl Request<'_> {
+    /// Answer from a folder; `None`: it has no such file.
+    pub(super) fn serve_folder(
+        &mut self,
+        folder: &Folder,
+        path: &CleanPath<'_>,
+        prefix_length: usize,
+    ) -> Option<Next> {
+        let head = self.head;
+        let header = |name: &str| head.header(name);
+        let request = StaticRequest {
+            method: std::str::from_utf8(head.method()).unwrap_or(""),
+            path,
+            prefix_length,
+            query: head.query(),
+            header: &header,
+        };
+        match upkeep::with_files(|files| folder::serve(folder, files, &request)) {
+            Outcome::NotFound => None,
+            Outcome::Response(response) => Some(self.send_static(response)),
+        }
+    }
+
+    fn send_static(&mut self, response: StaticResponse) -> Next {
+        let StaticResponse {
+            status,
+            headers,
+            length,
+            body,
+        } = response;
+        let headers: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
+        if status >= 400 {
+            return self.error_with(status, Reason::General, &headers);
+        }
+        self.refuse_body();
+        let line = format!("{status} {}", reason_phrase(status));
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), *value));
+        let length = length.or((status != 304).then_some(0));
+        if self
+            .response
+            .head(&mut self.visitor.output, line.as_bytes(), pairs, length)
+            .is_err()
+        {
+            return self.error(500);
+        }
+        let (response, output) = (&mut self.response, &mut self.visitor.output);
+        match body {
+            StaticBody::Empty => {}
+            StaticBody::Bytes(bytes) => response.body(output, &bytes),
+            StaticBody::File {
+                file,
+                offset,
+                length,
+            } if length <= SMALL => {
+                let mut bytes = vec![0; length as usize];
+                if std::os::unix::fs::FileExt::read_exact_at(&*file, &mut bytes, offset).is_err() {
+                    return Next::Cut;
+                }
+                response.body(output, &bytes);
+            }
+            StaticBody::File {
+                file,
+                offset,
+                length,
+            } => response.file(output, file, offset, length),
+            StaticBody::Multi {
+                parts,
+                file,
+                trailer,
+            } => {
+                for (header, offset, length) in parts {
+                    response.body(output, &header);
+                    response.file(output, Arc::clone(&file), offset, length);
+                }
+                response.body(output, &trailer);
+            }
+        }
+        self.finish()
+    }
+}

@@ -1,0 +1,435 @@
+//! Forwarding: the body is taken in when it is small, an instance is found, and the exchange is carried out,
+//! on another instance if nothing reached the first one.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use stead_model::release::Protocol;
+
+use super::{Next, Request};
+use crate::Shared;
+use crate::body::{Body, BodyError};
+use crate::buffer::Scratch;
+use crate::connection;
+use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
+use crate::forward::{self, BodyFraming, Forwarded};
+use crate::head::BodyLength;
+use crate::listen::is_exhausted;
+use crate::page::Reason;
+use crate::tunnel;
+use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Unread, Upstream};
+use crate::{frames, uwsgi};
+
+/// So much of a body is read before an instance is asked for, so that no worker waits for a slow
+/// visitor. Bytes.
+const INLINE_LIMIT: usize = 256 * 1024;
+/// A body that is still coming in counts as small up to here, bytes.
+const SMALL: usize = 16 * 1024;
+/// All bodies together that are coming in and are not small, bytes. More are answered 503.
+const BODIES_LIMIT: usize = 128 * 1024 * 1024;
+/// Connecting to an instance on the same machine takes no longer when it is alive.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Instances that are asked when nothing reached the ones before.
+const ATTEMPTS: usize = 3;
+
+/// A request as an instance is to get it.
+struct Encoded {
+    protocol: Protocol,
+    /// For a worker's mailbox: the request frame, or where it is to be found. Empty for others.
+    frame: Scratch,
+    /// For the connection.
+    bytes: Scratch,
+    coding: BodyCoding,
+}
+
+impl Request<'_> {
+    /// Forward the request to an instance of `upstream`.
+    pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, body_limit: u64) -> Next {
+        let mut body = match Body::new(self.head.body, body_limit) {
+            Ok(body) => body,
+            Err(_) => return self.error(413),
+        };
+        let mut taken = Scratch::default();
+        if self.head.body != BodyLength::None {
+            taken = Scratch::take();
+            if let Err(failure) = self.take_body(&mut body, &mut taken.0).await {
+                return self.failed(failure);
+            }
+        }
+        let mut encoded = match self.encode(upstream.protocol(), &body, &taken.0) {
+            Ok(encoded) => encoded,
+            Err(status) => return self.error(status),
+        };
+        for attempt in 1..=ATTEMPTS {
+            let queued = Instant::now();
+            let Some(lease) = self
+                .acquire(upstream, std::mem::take(&mut encoded.frame))
+                .await
+            else {
+                return Next::Cut;
+            };
+            let mut lease = match lease {
+                Ok(lease) => lease,
+                Err(Unavailable::Lost) => return self.error(502),
+                Err(Unavailable::QueueFull) => return self.error_because(503, Reason::Busy),
+                Err(Unavailable::TimedOut) => return self.error_because(503, Reason::Starting),
+            };
+            encoded.frame = std::mem::take(&mut lease.frame);
+            let began = Instant::now();
+            self.times.queue += began - queued;
+            self.times.instance = Some(lease.instance());
+            self.times.release = lease.settings.release;
+            self.times.upstream_name = Some(Arc::clone(&lease.settings.name));
+            if encoded.protocol != lease.settings.protocol {
+                encoded = match self.encode(lease.settings.protocol, &body, &taken.0) {
+                    Ok(encoded) => encoded,
+                    Err(status) => return self.error(status),
+                };
+            }
+            let reused = lease.stream.is_some();
+            let mut stream = match connect(&mut lease).await {
+                Ok(stream) => stream,
+                // This machine's own limit, not the instance's failure: nobody is to restart it for that.
+                Err(error) if is_exhausted(&error) => {
+                    return self.error_because(503, Reason::Busy);
+                }
+                Err(error) => {
+                    lease.failed(format!("cannot connect: {error}"));
+                    continue;
+                }
+            };
+            if !lease.sent
+                && let Some(mailbox) = stream.mailbox()
+                && mailbox.put(&encoded.frame.0).is_err()
+            {
+                // The worker takes no more; it has seen nothing of this.
+                continue;
+            }
+            let whole_body = body.is_done();
+            let result = self
+                .exchange(&lease, &mut stream, &mut encoded, &mut body)
+                .await;
+            self.times.upstream += began.elapsed();
+            match result {
+                Ok((End::Complete { reusable }, unread)) => {
+                    // A uwsgi server takes one request a connection, whatever its answer says.
+                    if reusable && encoded.protocol != Protocol::Uwsgi {
+                        stream.unread = unread;
+                        lease.finish(stream);
+                    }
+                    return if self.response.keeps_alive() {
+                        Next::Keep
+                    } else {
+                        Next::Close
+                    };
+                }
+                Ok((End::Upgraded, unread)) => {
+                    tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
+                    return Next::Ended;
+                }
+                Err(Failure::Unsent(_)) => {}
+                // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
+                Err(Failure::Closed)
+                    if reused
+                        && encoded.protocol == Protocol::Http
+                        && whole_body
+                        && self.head.is_idempotent()
+                        && attempt < ATTEMPTS =>
+                {
+                    encoded = match self.encode(Protocol::Http, &body, &taken.0) {
+                        Ok(encoded) => encoded,
+                        Err(status) => return self.error(status),
+                    };
+                }
+                Err(failure) => {
+                    self.tell(&lease, &failure);
+                    return self.failed(failure);
+                }
+            }
+        }
+        self.error(502)
+    }
+
+    /// Read the body as far as it is small.
+    async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
+        self.send_continue().await?;
+        let mut held = Held::new(self.shared);
+        self.deadline.set(self.shared.settings.stall_timeout);
+        loop {
+            let room = INLINE_LIMIT - taken.len();
+            let used = body.take(self.visitor.input.data(), room, |bytes| {
+                taken.extend_from_slice(bytes)
+            });
+            let used = used.map_err(Failure::Body)?;
+            self.visitor.input.consume(used);
+            if body.is_done() || taken.len() >= INLINE_LIMIT {
+                return Ok(());
+            }
+            if !held.grow(taken.len()) {
+                return Err(Failure::Crowded);
+            }
+            let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
+            let filled = std::future::poll_fn(|context| {
+                if let Poll::Ready(result) = visitor.poll_fill(context, INLINE_LIMIT) {
+                    return Poll::Ready(result.map_err(|_| Failure::Visitor));
+                }
+                deadline.poll(context).map(|()| Err(Failure::BodyStalled))
+            });
+            if filled.await? == 0 {
+                return Err(Failure::Visitor);
+            }
+            self.deadline.set(self.shared.settings.stall_timeout);
+        }
+    }
+
+    /// `Expect: 100-continue`: the visitor waits for a word before it sends the body.
+    async fn send_continue(&mut self) -> Result<(), Failure> {
+        if self.head.expects_continue && self.visitor.input.is_empty() {
+            self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let stall = self.shared.settings.stall_timeout;
+            self.deadline.set(stall);
+            let flushed = connection::flush(self.visitor, self.deadline, stall).await;
+            flushed.map_err(|_| Failure::Visitor)?;
+            // What comes next is the response.
+            self.visitor.output.begin();
+        }
+        Ok(())
+    }
+
+    /// Wait for an instance; `None`: the visitor left meanwhile.
+    async fn acquire(
+        &mut self,
+        upstream: &Arc<Upstream>,
+        frame: Scratch,
+    ) -> Option<Result<Lease, Unavailable>> {
+        let mut acquire = std::pin::pin!(upstream.acquire(frame));
+        let visitor = &mut *self.visitor;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(lease) = Future::poll(acquire.as_mut(), context) {
+                return Poll::Ready(Some(lease));
+            }
+            if visitor.input.is_empty() && !visitor.ended {
+                let read = visitor.poll_fill(context, crate::buffer::SIZE);
+                if matches!(read, Poll::Ready(Ok(0) | Err(_))) {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The request as `protocol` wants it. The error is the status to answer.
+    fn encode(&self, protocol: Protocol, body: &Body, taken: &[u8]) -> Result<Encoded, u16> {
+        let forwarded = Forwarded::new(self.head, self.connection, &self.id);
+        let has_body = self.head.body != BodyLength::None;
+        let length = body
+            .known_length()
+            .map(|rest| rest + taken.len() as u64)
+            .or(body.is_done().then_some(taken.len() as u64));
+        let mut bytes = Scratch::take();
+        let coding = match protocol {
+            Protocol::Frames => {
+                let whole = (has_body && body.is_done()).then_some(taken);
+                let path = decode_path(self.head.path());
+                let mut frame = Scratch::take();
+                let (head, connection) = (self.head, self.connection);
+                frames::encode_environ(&mut frame.0, head, connection, &forwarded, &path, whole)
+                    .map_err(|_| 431_u16)?;
+                if frame.0.len() > MESSAGE_LIMIT {
+                    bytes.0.append(&mut frame.0);
+                    frame
+                        .0
+                        .extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
+                }
+                if whole.is_none() {
+                    frames::append_body(&mut bytes.0, taken);
+                }
+                return Ok(Encoded {
+                    protocol,
+                    frame,
+                    bytes,
+                    coding: BodyCoding::Frames,
+                });
+            }
+            Protocol::Http => {
+                let framing =
+                    has_body.then(|| length.map_or(BodyFraming::Chunked, BodyFraming::Length));
+                forward::append_http_head(
+                    &mut bytes.0,
+                    self.head,
+                    &forwarded,
+                    framing,
+                    self.head.upgrade,
+                );
+                BodyCoding::Http(framing.unwrap_or(BodyFraming::Length(0)))
+            }
+            Protocol::Uwsgi => {
+                let length = length
+                    .filter(|_| has_body)
+                    .or((!has_body).then_some(0))
+                    .ok_or(411_u16)?;
+                let path = decode_path(self.head.path());
+                uwsgi::append_request(
+                    &mut bytes.0,
+                    self.head,
+                    self.connection,
+                    &forwarded,
+                    &path,
+                    length,
+                )
+                .map_err(|_| 431_u16)?;
+                BodyCoding::Http(BodyFraming::Length(length))
+            }
+        };
+        if !taken.is_empty() {
+            coding.append(&mut bytes.0, taken);
+        }
+        if has_body && body.is_done() {
+            coding.append_end(&mut bytes.0);
+        }
+        Ok(Encoded {
+            protocol,
+            frame: Scratch::default(),
+            bytes,
+            coding,
+        })
+    }
+
+    async fn exchange(
+        &mut self,
+        lease: &Lease,
+        stream: &mut Stream,
+        encoded: &mut Encoded,
+        body: &mut Body,
+    ) -> Result<(End, Unread), Failure> {
+        let decoder = match lease.settings.protocol {
+            Protocol::Frames => Decoder::frames(),
+            Protocol::Http => {
+                Decoder::Http(HttpDecoder::new(self.head.is_head(), self.head.upgrade))
+            }
+            Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
+        };
+        let received = std::mem::take(&mut stream.unread);
+        let exchange = Exchange {
+            visitor: self.visitor,
+            stream: &*stream,
+            deadline: self.deadline,
+            response: &mut self.response,
+            request: &mut encoded.bytes.0,
+            body,
+            coding: encoded.coding,
+            decoder,
+            timeout: lease.settings.timeout,
+            stall: self.shared.settings.stall_timeout,
+            received,
+            state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
+        };
+        exchange.run().await
+    }
+
+    /// What the agent should know of a failure.
+    fn tell(&self, lease: &Lease, failure: &Failure) {
+        let request = || {
+            let path = String::from_utf8_lossy(self.head.path()).into_owned();
+            format!("{} {path}", String::from_utf8_lossy(self.head.method()))
+        };
+        match failure {
+            Failure::TimedOut => lease.timed_out(request()),
+            Failure::Closed => lease.failed(format!(
+                "it closed the connection instead of answering `{}`",
+                request()
+            )),
+            Failure::Broken(why) => lease.failed(format!("`{}`: {why}", request())),
+            Failure::Unsent(error) => lease.failed(format!("it takes no requests: {error}")),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Next {
+        match failure {
+            Failure::Visitor => Next::Cut,
+            Failure::Body(BodyError::TooLarge) => self.error(413),
+            Failure::Body(BodyError::Malformed) => self.error(400),
+            Failure::BodyStalled => self.error(408),
+            Failure::Crowded => self.error_because(503, Reason::Busy),
+            Failure::AppFailed => self.error(500),
+            Failure::TimedOut => self.error(504),
+            Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
+        }
+    }
+}
+
+/// Bytes of bodies that are coming in, together for all visitors: slow ones cannot fill the memory.
+struct Held<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, bytes: 0 }
+    }
+
+    /// This one holds `bytes` now. `false`: too many are held altogether, and this one is not small.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = bytes - self.bytes;
+        self.bytes = bytes;
+        let before = self.shared.body_bytes.fetch_add(more, Ordering::Relaxed);
+        bytes <= SMALL || before + more <= BODIES_LIMIT
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared
+            .body_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+async fn connect(lease: &mut Lease) -> io::Result<Stream> {
+    if let Some(stream) = lease.stream.take() {
+        return stream.settle();
+    }
+    let opening = Stream::connect(&lease.address, lease.settings.protocol);
+    match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        Ok(Ok(stream)) => {
+            lease.opened(&stream);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it does not answer",
+        )),
+    }
+}
+
+/// Percent-decoded, as PEP 3333 wants `PATH_INFO`: nothing else is changed. [`crate::path::clean`]
+/// has refused what cannot be decoded.
+fn decode_path(path: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', path).is_none() {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.iter();
+    while let Some(&byte) = rest.next() {
+        let value = |digit: Option<&u8>| char::from(*digit.unwrap_or(&0)).to_digit(16);
+        match byte {
+            b'%' => match (value(rest.clone().next()), value(rest.clone().nth(1))) {
+                (Some(high), Some(low)) => {
+                    decoded.push((high * 16 + low) as u8);
+                    rest.nth(1);
+                }
+                _ => decoded.push(byte),
+            },
+            _ => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
+}

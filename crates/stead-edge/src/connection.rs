@@ -1,0 +1,218 @@
+//! A visitor's connection from its first byte to its last: heads are read, requests answered one after
+//! the other.
+//!
+//! What a connection costs at most, in memory of this program:
+//!
+//! | while | bytes |
+//! |---|---|
+//! | idle | under 20 KB: the task, up to 4 KB of a former head, up to 8 KB of a former response |
+//! | a head comes in | 36 KB |
+//! | a body comes in | 256 KB read ahead and 272 KB taken; 128 MB for all visitors together |
+//! | a request is forwarded | that twice, since the request may be sent again; then 64 KB at a time |
+//! | a response goes out | 1 MB, in a buffer of up to 4 MB when the visitor always lags behind; 16 files |
+//! | a response's head comes in | 256 KB |
+//! | upgraded | 64 KB |
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::Shared;
+use crate::answer::{self, Next};
+use crate::deadline::Deadline;
+use crate::frames;
+use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
+use crate::visitor::Visitor;
+
+/// How much of a refused body is read and thrown away, so that the visitor gets to see the answer
+/// before the connection is closed (RFC 9112 section 9.6).
+const LINGER_LIMIT: usize = 4 * 1024 * 1024;
+/// And for how long.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Serve one visitor until the connection ends.
+pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+    let local_port = socket.local_addr().map_or(80, |address| address.port());
+    let connection = frames::Connection {
+        remote: peer.ip().to_canonical().to_string(),
+        remote_port: peer.port().to_string(),
+        local_port: local_port.to_string(),
+        scheme: "http",
+    };
+    let mut visitor = Visitor::new(socket);
+    let mut head = Head::default();
+    let mut deadline = Deadline::after(shared.settings.header_timeout);
+    // An error here is the visitor's leaving; nobody is left to tell.
+    let _ = requests(&shared, &connection, &mut visitor, &mut head, &mut deadline).await;
+}
+
+async fn requests(
+    shared: &Arc<Shared>,
+    connection: &frames::Connection,
+    visitor: &mut Visitor,
+    head: &mut Head,
+    deadline: &mut Deadline,
+) -> io::Result<()> {
+    let mut closing = pin!(shared.closing.notified());
+    let mut first = true;
+    loop {
+        let idle = if first {
+            shared.settings.header_timeout
+        } else {
+            shared.settings.idle_timeout
+        };
+        deadline.set(idle);
+        visitor.output.rest();
+        head.rest();
+        first = false;
+        let refusal = match read_head(shared, visitor, head, deadline, closing.as_mut()).await? {
+            Reading::Head => None,
+            Reading::Refused(refusal) => Some(refusal),
+            Reading::Ended => return Ok(()),
+        };
+        let next = match refusal {
+            None => answer::request(shared, connection, visitor, head, deadline).await,
+            Some(refusal) => answer::refusal(shared, connection, visitor, head, refusal),
+        };
+        match next {
+            Next::Keep | Next::Close => {}
+            Next::Ended => return Ok(()),
+            Next::Cut => {
+                // With a reset: after an orderly end, some would take a part for the whole.
+                return socket2::SockRef::from(&visitor.socket).set_linger(Some(Duration::ZERO));
+            }
+        }
+        deadline.set(shared.settings.stall_timeout);
+        flush(visitor, deadline, shared.settings.stall_timeout).await?;
+        if let Next::Close = next {
+            return linger(visitor).await;
+        }
+    }
+}
+
+/// What came instead of, or as, a head.
+enum Reading {
+    Head,
+    Refused(Refusal),
+    Ended,
+}
+
+async fn read_head(
+    shared: &Shared,
+    visitor: &mut Visitor,
+    head: &mut Head,
+    deadline: &mut Deadline,
+    mut closing: std::pin::Pin<&mut tokio::sync::futures::Notified<'_>>,
+) -> io::Result<Reading> {
+    let mut begun = false;
+    loop {
+        if !visitor.input.is_empty() {
+            match head.parse(visitor.input.data()) {
+                Ok(Parsed::Complete(length)) => {
+                    visitor.input.consume(length);
+                    return Ok(Reading::Head);
+                }
+                Ok(Parsed::Partial) if visitor.ended => return Ok(Reading::Ended),
+                Ok(Parsed::Partial) if !begun => {
+                    begun = true;
+                    deadline.set(shared.settings.header_timeout);
+                }
+                Ok(Parsed::Partial) => {}
+                Err(refusal) => return Ok(Reading::Refused(refusal)),
+            }
+        }
+        if visitor.ended {
+            return Ok(Reading::Ended);
+        }
+        if !begun && shared.draining.load(Ordering::Relaxed) && !visitor.has_spoken() {
+            return Ok(Reading::Ended);
+        }
+        let filled = std::future::poll_fn(|context| {
+            if let Poll::Ready(result) = visitor.poll_fill(context, HEAD_LIMIT + 4096) {
+                return Poll::Ready(result.map(Some));
+            }
+            // What came before the edge began to drain is still answered.
+            if !begun && Future::poll(closing.as_mut(), context).is_ready() && !visitor.has_spoken()
+            {
+                return Poll::Ready(Ok(Some(0)));
+            }
+            deadline.poll(context).map(|()| Ok(None))
+        });
+        match filled.await? {
+            Some(0) if begun && !visitor.ended => {
+                return Ok(Reading::Refused(Refusal {
+                    status: 431,
+                    why: "head too long",
+                }));
+            }
+            Some(0) => {
+                if !begun && visitor.input.is_empty() {
+                    return Ok(Reading::Ended);
+                }
+            }
+            Some(_) => {}
+            // A visitor who never said anything is not told either.
+            None if !begun => return Ok(Reading::Ended),
+            None => {
+                return Ok(Reading::Refused(Refusal {
+                    status: 408,
+                    why: "head took too long",
+                }));
+            }
+        }
+    }
+}
+
+/// Write what is held; a visitor who reads nothing for the stall time is cut.
+pub(crate) async fn flush(
+    visitor: &mut Visitor,
+    deadline: &mut Deadline,
+    stall: Duration,
+) -> io::Result<()> {
+    if visitor.output.is_empty() {
+        return Ok(());
+    }
+    std::future::poll_fn(|context| {
+        let mut progress = true;
+        while progress {
+            progress = false;
+            match visitor.poll_flush(context, &mut progress) {
+                Poll::Ready(result) => return Poll::Ready(result),
+                Poll::Pending if progress => deadline.set(stall),
+                Poll::Pending => {}
+            }
+        }
+        deadline
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await
+}
+
+/// Close in a way that lets the visitor read the answer: our side first, then wait for theirs.
+async fn linger(visitor: &mut Visitor) -> io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    visitor.socket.shutdown().await?;
+    let mut left = LINGER_LIMIT;
+    let drain = async {
+        while !visitor.ended && left > 0 {
+            visitor.input.consume(visitor.input.data().len());
+            let length =
+                std::future::poll_fn(|context| visitor.poll_fill(context, HEAD_LIMIT)).await?;
+            left = left.saturating_sub(length);
+            if length == 0 {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LINGER_TIME, drain)
+        .await
+        .unwrap_or(Ok(()))
+}

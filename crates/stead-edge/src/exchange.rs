@@ -1,0 +1,473 @@
+//! One request and its response over one connection to an instance: four directions at once, in
+//! bounded memory.
+//!
+//! ```text
+//! visitor.input ─► body ─► request bytes ─► instance
+//! visitor ◄─ visitor.output ◄─ response ◄─ decoder ◄─ received ◄─ instance
+//! ```
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::body::{Body, BodyError};
+use crate::buffer::{Buffer, SIZE};
+use crate::deadline::Deadline;
+use crate::forward::BodyFraming;
+use crate::frames;
+use crate::response::Response;
+use crate::upstream::{Stream, Unread};
+use crate::visitor::{Output, Visitor};
+use tokio::time::Instant;
+
+mod from_frames;
+mod from_http;
+
+pub(crate) use from_http::HttpDecoder;
+
+/// Request body bytes taken in one go.
+const BODY_PIECE: usize = 64 * 1024;
+
+/// So much of a body must come within the stall time, bytes.
+const BODY_STEP: usize = 64 * 1024;
+/// Descriptors that an instance may pass before it sends what is in them.
+const DESCRIPTOR_LIMIT: usize = 8;
+
+/// How the rest of the request's body goes to the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyCoding {
+    /// As frames of the worker protocol.
+    Frames,
+    /// As HTTP (or uwsgi) says.
+    Http(BodyFraming),
+}
+
+/// How the response is read.
+#[derive(Debug)]
+pub(crate) enum Decoder {
+    /// As frames of the worker protocol.
+    Frames(from_frames::FrameDecoder),
+    /// As HTTP/1.
+    Http(HttpDecoder),
+}
+
+/// How an exchange ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The response is complete in `visitor.output`. `reusable`: the connection can take another request.
+    Complete { reusable: bool },
+    /// The instance answered 101: from now on bytes are passed on as they are.
+    Upgraded,
+}
+
+/// Why an exchange ended otherwise.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing reached the instance: another one may be asked.
+    Unsent(io::Error),
+    /// The instance closed the connection before it said anything.
+    Closed,
+    /// The instance broke off or answered nonsense. If the response has begun, the visitor's connection must be cut.
+    Broken(String),
+    /// The app raised an exception before it answered.
+    AppFailed,
+    /// No answer within the request's time.
+    TimedOut,
+    /// The visitor is gone or too slow.
+    Visitor,
+    /// The visitor's body cannot be taken.
+    Body(BodyError),
+    /// The visitor stopped sending the body.
+    BodyStalled,
+    /// Too many bodies are coming in at once.
+    Crowded,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a, 's> {
+    pub(crate) visitor: &'a mut Visitor,
+    pub(crate) stream: &'a Stream,
+    pub(crate) deadline: &'a mut Deadline,
+    pub(crate) response: &'a mut Response<'s>,
+    /// Bytes for the instance: the request's head, unless it went into a mailbox, and some of the body.
+    pub(crate) request: &'a mut Vec<u8>,
+    /// What of the body is still with the visitor.
+    pub(crate) body: &'a mut Body,
+    pub(crate) coding: BodyCoding,
+    pub(crate) decoder: Decoder,
+    /// Without a sign of life from the instance.
+    pub(crate) timeout: Duration,
+    /// Without a sign of life from the visitor, while the edge waits for the visitor.
+    pub(crate) stall: Duration,
+    /// Read from the instance and not yet decoded.
+    pub(crate) received: Unread,
+    pub(crate) state: State,
+}
+
+/// How far an exchange is.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// How many of the bytes of `request` were sent.
+    sent: usize,
+    /// Anything was sent.
+    begun: bool,
+    /// The body's end is in `request` or was sent.
+    body_ended: bool,
+    /// The instance takes no more of the request; its response may still come.
+    deaf: bool,
+    /// The response is complete.
+    complete: bool,
+    /// What was read before this exchange began has been looked at.
+    looked: bool,
+    /// When so much as [`BODY_STEP`] of the body must have come, and how much of it has.
+    body_until: Option<Instant>,
+    body_seen: usize,
+}
+
+impl Exchange<'_, '_> {
+    /// Carry it out.
+    ///
+    /// What was read from the instance and not used comes back too: after an upgrade it is the
+    /// head of the 101 and what follows it; else the beginning of the response to the next request.
+    pub(crate) async fn run(mut self) -> Result<(End, Unread), Failure> {
+        self.state.body_ended = self.body.is_done();
+        self.deadline.set(self.timeout);
+        let end = std::future::poll_fn(|context| self.poll(context)).await?;
+        Ok((end, self.received))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<End, Failure>> {
+        loop {
+            let mut progress = false;
+            self.send(context, &mut progress)?;
+            if !self.state.body_ended && self.request.is_empty() {
+                self.take_body(context, &mut progress)?;
+            } else if self.visitor.input.is_empty() && !self.visitor.ended {
+                // Notice a visitor who leaves. Bytes of a next request may come too, and wait.
+                if let Poll::Ready(Err(_)) = self.visitor.poll_fill(context, SIZE) {
+                    return Poll::Ready(Err(Failure::Visitor));
+                }
+            }
+            if let Some(end) = self.receive(context, &mut progress)? {
+                return Poll::Ready(Ok(end));
+            }
+            if !self.visitor.output.is_empty()
+                && let Poll::Ready(Err(_)) = self.visitor.poll_flush(context, &mut progress)
+            {
+                return Poll::Ready(Err(Failure::Visitor));
+            }
+            if !progress {
+                break;
+            }
+            self.move_deadline();
+        }
+        if self.deadline.poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        if !self.visitor.output.is_empty() {
+            return Poll::Ready(Err(Failure::Visitor));
+        }
+        if self.wants_body() {
+            return Poll::Ready(Err(Failure::BodyStalled));
+        }
+        if self.response.is_endless() && self.visitor.ended {
+            // Who has closed one side may still read the other; but not for ever in silence, since
+            // most of them are gone.
+            return Poll::Ready(Err(Failure::Visitor));
+        }
+        if self.response.is_endless() && matches!(self.decoder, Decoder::Http(_)) {
+            // A stream of events may be silent for as long as it likes.
+            self.deadline.set(self.timeout);
+            let _ = self.deadline.poll(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(Failure::TimedOut))
+    }
+
+    /// Whoever is waited for has its own time. For a body that is a minimum of speed: one that comes
+    /// byte by byte would hold a worker's thread for as long as the visitor likes.
+    fn move_deadline(&mut self) {
+        if !self.visitor.output.is_empty() {
+            self.deadline.set(self.stall);
+        } else if self.wants_body() {
+            let state = &mut self.state;
+            let until = match state.body_until {
+                Some(until) if state.body_seen < BODY_STEP => until,
+                _ => {
+                    state.body_seen = 0;
+                    Instant::now() + self.stall
+                }
+            };
+            state.body_until = Some(until);
+            self.deadline.set_at(until);
+        } else {
+            self.deadline.set(self.timeout);
+        }
+    }
+
+    /// The instance has all of the body that came, and more is to come.
+    fn wants_body(&self) -> bool {
+        !self.state.body_ended && self.request.is_empty()
+    }
+
+    fn send(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
+        while self.state.sent < self.request.len() {
+            match self
+                .stream
+                .poll_send(context, &self.request[self.state.sent..])
+            {
+                Poll::Pending => {
+                    // Time in which the instance does not read is not the visitor's.
+                    self.state.body_until = None;
+                    return Ok(());
+                }
+                Poll::Ready(Ok(length)) => {
+                    self.state.sent += length;
+                    self.state.begun = true;
+                    *progress = true;
+                }
+                Poll::Ready(Err(error)) if !self.state.begun => return Err(Failure::Unsent(error)),
+                // It closed its reading side; what it says may still be read.
+                Poll::Ready(Err(_)) => {
+                    self.state.deaf = true;
+                    self.state.body_ended = true;
+                    break;
+                }
+            }
+        }
+        if !self.request.is_empty() {
+            self.request.clear();
+            self.state.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// Put the next piece of the body into `request`, which is empty.
+    fn take_body(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
+        if self.visitor.input.is_empty() {
+            match self.visitor.poll_fill(context, BODY_PIECE) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Failure::Visitor),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        let (request, coding) = (&mut *self.request, self.coding);
+        let used = self
+            .body
+            .take(self.visitor.input.data(), BODY_PIECE, |bytes| {
+                coding.append(request, bytes)
+            });
+        let used = used.map_err(Failure::Body)?;
+        if used == 0 && !self.body.is_done() {
+            // A framing line that is not whole yet.
+            match self.visitor.poll_fill(context, BODY_PIECE) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Failure::Visitor),
+                Poll::Ready(Ok(_)) => *progress = true,
+            }
+            return Ok(());
+        }
+        *progress = true;
+        self.visitor.input.consume(used);
+        self.state.body_seen += used;
+        if self.body.is_done() {
+            self.coding.append_end(self.request);
+            self.state.body_ended = true;
+        }
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: &mut bool,
+    ) -> Result<Option<End>, Failure> {
+        while !self.state.complete && !self.visitor.output.is_full() {
+            let limit = match &self.decoder {
+                Decoder::Frames(decoder) => decoder.room(),
+                Decoder::Http(decoder) => decoder.room(),
+            };
+            if !std::mem::replace(&mut self.state.looked, true) && !self.received.is_empty() {
+                *progress = true;
+                if self.decode(false)? {
+                    return Ok(Some(End::Upgraded));
+                }
+                continue;
+            }
+            let Some(room) = self.received.bytes.room(limit) else {
+                return Err(Failure::Broken("its answer's head is too long".into()));
+            };
+            let length =
+                match self
+                    .stream
+                    .poll_receive(context, room, &mut self.received.descriptors)
+                {
+                    Poll::Pending => {
+                        self.received.bytes.rest();
+                        return Ok(None);
+                    }
+                    Poll::Ready(Ok(length)) => length,
+                    Poll::Ready(Err(error)) => return Err(self.closed(Some(&error))),
+                };
+            *progress = true;
+            self.received.bytes.filled(length);
+            let upgraded = self.decode(length == 0)?;
+            if upgraded {
+                if !self.body.is_done() || !self.request.is_empty() || self.state.deaf {
+                    return Err(Failure::Broken(
+                        "it switched protocols before it had the request".into(),
+                    ));
+                }
+                return Ok(Some(End::Upgraded));
+            }
+            if self.received.descriptors.len() > DESCRIPTOR_LIMIT {
+                return Err(Failure::Broken(
+                    "it passes files that it does not send".into(),
+                ));
+            }
+            if self.state.complete {
+                break;
+            }
+            if length == 0 {
+                return Err(self.closed(None));
+            }
+            if self.visitor.output.held() > 0 {
+                // Show the visitor what there is before more is read.
+                break;
+            }
+        }
+        if !self.state.complete {
+            return Ok(None);
+        }
+        if !self.body.is_done() {
+            // What the visitor still sends of the body must not be taken for the next request.
+            self.response.close();
+        }
+        if !self.state.body_ended {
+            // The app did not want the rest of the body.
+            self.state.body_ended = true;
+            if self.coding == BodyCoding::Frames {
+                self.request
+                    .extend_from_slice(&frames::header(frames::request::ABORT, 0));
+            } else {
+                self.state.deaf = true;
+            }
+        }
+        self.send(context, progress)?;
+        if self.request.is_empty() || self.state.deaf {
+            let whole = !self.state.deaf;
+            let persistent = match &self.decoder {
+                Decoder::Frames(_) => true,
+                Decoder::Http(decoder) => decoder.keeps_alive() && self.received.is_empty(),
+            };
+            return Ok(Some(End::Complete {
+                reusable: whole && persistent,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn decode(&mut self, ended: bool) -> Result<bool, Failure> {
+        let output = &mut self.visitor.output;
+        match &mut self.decoder {
+            Decoder::Frames(decoder) => {
+                let Unread { bytes, descriptors } = &mut self.received;
+                self.state.complete = decoder.decode(bytes, descriptors, self.response, output)?;
+                Ok(false)
+            }
+            Decoder::Http(decoder) => {
+                let step =
+                    decoder.decode(&mut self.received.bytes, ended, self.response, output)?;
+                self.state.complete = step == from_http::Step::Complete;
+                Ok(step == from_http::Step::Upgraded)
+            }
+        }
+    }
+
+    fn closed(&self, error: Option<&io::Error>) -> Failure {
+        // A reset is the end of a connection on which something was left unread.
+        let ended = error.is_none_or(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        });
+        if !self.response.has_begun() && self.received.is_empty() && ended {
+            return Failure::Closed;
+        }
+        match error {
+            Some(error) => Failure::Broken(format!("its connection failed: {error}")),
+            None => {
+                Failure::Broken("it closed the connection before its answer was complete".into())
+            }
+        }
+    }
+}
+
+impl State {
+    /// For an exchange of which the instance has something already, or nothing.
+    pub(crate) fn new(begun: bool) -> Self {
+        Self {
+            begun,
+            ..Self::default()
+        }
+    }
+}
+
+impl Decoder {
+    /// For an instance of Stead's own worker.
+    pub(crate) fn frames() -> Self {
+        Self::Frames(from_frames::FrameDecoder::default())
+    }
+
+    /// For a probe: read what there is. `true`: the response is complete. An app that failed is a 500, as
+    /// visitors would see it.
+    pub(crate) fn decode_whole(
+        &mut self,
+        received: &mut Buffer,
+        descriptors: &mut Vec<OwnedFd>,
+        ended: bool,
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<bool, String> {
+        let result = match self {
+            Self::Frames(decoder) => decoder.decode(received, descriptors, response, output),
+            Self::Http(decoder) => decoder
+                .decode(received, ended, response, output)
+                .map(|step| step == from_http::Step::Complete),
+        };
+        match result {
+            Ok(complete) => Ok(complete),
+            Err(Failure::AppFailed) => {
+                response.status = 500;
+                Ok(true)
+            }
+            Err(Failure::Broken(why)) => Err(why),
+            Err(_) => Err("its answer cannot be read".into()),
+        }
+    }
+}
+
+impl BodyCoding {
+    pub(crate) fn append(self, out: &mut Vec<u8>, bytes: &[u8]) {
+        match self {
+            Self::Frames => frames::append_body(out, bytes),
+            Self::Http(BodyFraming::Length(_)) => out.extend_from_slice(bytes),
+            Self::Http(BodyFraming::Chunked) => {
+                out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+                out.extend_from_slice(bytes);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    pub(crate) fn append_end(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Frames => out.extend_from_slice(&frames::header(frames::request::END, 0)),
+            Self::Http(BodyFraming::Length(_)) => {}
+            Self::Http(BodyFraming::Chunked) => out.extend_from_slice(b"0\r\n\r\n"),
+        }
+    }
+}

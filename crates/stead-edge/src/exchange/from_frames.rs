@@ -1,0 +1,163 @@
+//! Responses in the frames of the worker protocol.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::buffer::{Buffer, SIZE};
+use crate::frames::{HEADER, parse_header, response as kind};
+use crate::response::{Malformed, Response};
+use crate::visitor::Output;
+
+/// Longest head of a response, bytes.
+const HEAD_LIMIT: usize = 256 * 1024;
+
+/// Most headers of a response.
+const MOST_HEADERS: usize = 128;
+
+/// Reads frames, whatever the pieces they come in.
+#[derive(Debug, Default)]
+pub(crate) struct FrameDecoder {
+    /// Bytes of the current body frame that did not come yet.
+    body_left: usize,
+    /// The frame at the front of the buffer needs so many bytes to be read.
+    wanted: usize,
+}
+
+impl FrameDecoder {
+    /// How many bytes the buffer must be able to hold.
+    pub(super) fn room(&self) -> usize {
+        self.wanted.max(SIZE)
+    }
+
+    /// Read what there is. `true`: the response is complete.
+    pub(super) fn decode(
+        &mut self,
+        received: &mut Buffer,
+        descriptors: &mut Vec<OwnedFd>,
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<bool, Failure> {
+        loop {
+            let data = received.data();
+            if self.body_left > 0 {
+                let take = self.body_left.min(data.len());
+                response.body(output, &data[..take]);
+                received.consume(take);
+                self.body_left -= take;
+                if self.body_left > 0 {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let Some((frame, length)) = parse_header(data) else {
+                return Ok(false);
+            };
+            if frame == kind::BODY {
+                received.consume(HEADER);
+                self.body_left = length;
+                continue;
+            }
+            if length > HEAD_LIMIT {
+                return Err(broken("its answer's head is too long"));
+            }
+            let end = HEADER + length;
+            let Some(payload) = data.get(HEADER..end) else {
+                self.wanted = end;
+                return Ok(false);
+            };
+            self.wanted = 0;
+            match frame {
+                kind::HEAD if !response.has_begun() => {
+                    head(
+                        payload,
+                        whole_body(&data[end..]).filter(|_| !response.is_to_head()),
+                        response,
+                        output,
+                    )
+                    .map_err(|Malformed(why)| broken(why))?;
+                }
+                kind::FILE if response.has_begun() => {
+                    let (offset, length) =
+                        file(payload).ok_or_else(|| broken("a malformed frame"))?;
+                    if descriptors.is_empty() {
+                        return Err(broken("a file without its descriptor"));
+                    }
+                    let file = Arc::new(File::from(descriptors.remove(0)));
+                    response.file(output, file, offset, length);
+                }
+                kind::END if response.has_begun() => {
+                    received.consume(end);
+                    return if response.end(output) {
+                        Ok(true)
+                    } else {
+                        Err(broken("its answer is shorter than its Content-Length"))
+                    };
+                }
+                kind::ABORT if !response.has_begun() => {
+                    received.consume(end);
+                    return Err(Failure::AppFailed);
+                }
+                kind::ABORT => return Err(broken("the app failed in the middle of its answer")),
+                _ => return Err(broken("a frame of an unknown kind or out of order")),
+            }
+            received.consume(end);
+        }
+    }
+}
+
+fn broken(why: &str) -> Failure {
+    Failure::Broken(why.to_owned())
+}
+
+fn head(
+    payload: &[u8],
+    whole: Option<u64>,
+    response: &mut Response<'_>,
+    output: &mut Output,
+) -> Result<(), Malformed> {
+    let mut parts = payload.split(|&byte| byte == 0);
+    let status = parts.next().unwrap_or_default();
+    if parts.clone().count() % 2 != 0 {
+        return Err(Malformed("a header without a value"));
+    }
+    let mut pairs: [(&[u8], &[u8]); MOST_HEADERS] = [(b"", b""); MOST_HEADERS];
+    let mut count = 0;
+    while let Some(name) = parts.next() {
+        if count == MOST_HEADERS {
+            return Err(Malformed("more headers than anybody needs"));
+        }
+        pairs[count] = (name, parts.next().unwrap_or_default());
+        count += 1;
+    }
+    response.head(output, status, pairs[..count].iter().copied(), whole)
+}
+
+/// The body's length, if everything up to its end is in `data` already.
+fn whole_body(mut data: &[u8]) -> Option<u64> {
+    let mut sum = 0_u64;
+    loop {
+        let (frame, length) = parse_header(data)?;
+        match frame {
+            kind::END => return Some(sum),
+            kind::BODY => sum = sum.checked_add(length as u64)?,
+            kind::FILE => {
+                sum = file(data.get(HEADER..HEADER + length)?)?
+                    .1
+                    .checked_add(sum)?
+            }
+            _ => return None,
+        }
+        data = data.get(HEADER + length..)?;
+    }
+}
+
+/// Offset and length.
+fn file(payload: &[u8]) -> Option<(u64, u64)> {
+    let (offset, length) = payload.split_at_checked(8)?;
+    Some((
+        u64::from_le_bytes(offset.try_into().ok()?),
+        u64::from_le_bytes(length.try_into().ok()?),
+    ))
+}

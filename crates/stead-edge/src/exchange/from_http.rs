@@ -1,0 +1,203 @@
+//! Responses in HTTP/1, from a server that an app brings along (RFC 9112 sections 4 and 6.3).
+
+use super::Failure;
+use crate::buffer::{Buffer, SIZE};
+use crate::chunked;
+use crate::head::{parse_length, tokens};
+use crate::response::{Malformed, Response};
+use crate::visitor::Output;
+
+/// Longest head of a response, bytes.
+const HEAD_LIMIT: usize = 256 * 1024;
+/// Most header lines of a response.
+const HEADER_LIMIT: usize = 256;
+
+/// Reads a response, whatever the pieces it comes in.
+#[derive(Debug)]
+pub(crate) struct HttpDecoder {
+    place: Place,
+    /// HEAD: no body follows.
+    is_head: bool,
+    /// The visitor asked for an upgrade.
+    may_upgrade: bool,
+    keep_alive: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Head,
+    Length(u64),
+    Chunked(chunked::Decoder),
+    Close,
+    Complete,
+}
+
+/// What was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    More,
+    Complete,
+    Upgraded,
+}
+
+impl HttpDecoder {
+    pub(crate) fn new(is_head: bool, may_upgrade: bool) -> Self {
+        Self {
+            place: Place::Head,
+            is_head,
+            may_upgrade,
+            keep_alive: false,
+        }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        if matches!(self.place, Place::Head) {
+            HEAD_LIMIT
+        } else {
+            SIZE
+        }
+    }
+
+    /// After the response the connection can take another request.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Read what there is. `ended`: nothing more will come.
+    pub(super) fn decode(
+        &mut self,
+        received: &mut Buffer,
+        ended: bool,
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<Step, Failure> {
+        loop {
+            let data = received.data();
+            match &mut self.place {
+                Place::Head => match self.head(data, response, output) {
+                    Ok(None) => return Ok(Step::More),
+                    Ok(Some((used, upgraded))) => {
+                        received.consume(used);
+                        if upgraded {
+                            return Ok(Step::Upgraded);
+                        }
+                    }
+                    Err(Malformed(why)) => return Err(Failure::Broken(why.into())),
+                },
+                Place::Length(left) => {
+                    let take = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                    *left -= take as u64;
+                    let done = *left == 0;
+                    response.body(output, &data[..take]);
+                    received.consume(take);
+                    if !done {
+                        return Ok(Step::More);
+                    }
+                    self.place = Place::Complete;
+                }
+                Place::Chunked(decoder) => match decoder.step(data) {
+                    Ok(chunked::Step::Skip(length)) => received.consume(length),
+                    Ok(chunked::Step::Data(length)) => {
+                        response.body(output, &data[..length]);
+                        received.consume(length);
+                    }
+                    Ok(chunked::Step::More) => return Ok(Step::More),
+                    Ok(chunked::Step::Done) => self.place = Place::Complete,
+                    Err(chunked::Malformed) => {
+                        return Err(Failure::Broken("malformed chunks".into()));
+                    }
+                },
+                Place::Close => {
+                    response.body(output, data);
+                    let length = data.len();
+                    received.consume(length);
+                    if !ended {
+                        return Ok(Step::More);
+                    }
+                    self.place = Place::Complete;
+                }
+                Place::Complete => {
+                    return if response.end(output) {
+                        Ok(Step::Complete)
+                    } else {
+                        Err(Failure::Broken(
+                            "its answer is shorter than its Content-Length".into(),
+                        ))
+                    };
+                }
+            }
+        }
+    }
+
+    /// The head, once it is whole: how many bytes it took, and whether it is the 101 of an upgrade.
+    fn head(
+        &mut self,
+        data: &[u8],
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<Option<(usize, bool)>, Malformed> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
+        let mut parsed = httparse::Response::new(&mut headers);
+        let used = match parsed.parse(data) {
+            Ok(httparse::Status::Complete(used)) => used,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(_) => return Err(Malformed("a malformed head")),
+        };
+        let code = parsed.code.unwrap_or(0);
+        let pairs = parsed
+            .headers
+            .iter()
+            .map(|header| (header.name.as_bytes(), header.value));
+        if code == 101 {
+            if !self.may_upgrade {
+                return Err(Malformed("an upgrade that nobody asked for"));
+            }
+            return Ok(Some((0, true)));
+        }
+        if (100..200).contains(&code) {
+            return Ok(Some((used, false)));
+        }
+        let (mut length, mut coded, mut close, mut keep) = (None, false, false, false);
+        for (name, value) in pairs.clone() {
+            if name.eq_ignore_ascii_case(b"content-length") {
+                let value = parse_length(value.trim_ascii())
+                    .ok_or(Malformed("malformed Content-Length"))?;
+                if length.is_some_and(|before| before != value) {
+                    return Err(Malformed("two different Content-Length headers"));
+                }
+                length = Some(value);
+            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                if coded || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Malformed("a transfer coding other than chunked"));
+                }
+                coded = true;
+            } else if name.eq_ignore_ascii_case(b"connection") {
+                for token in tokens(value) {
+                    close |= token.eq_ignore_ascii_case(b"close");
+                    keep |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+        }
+        if coded && length.is_some() {
+            return Err(Malformed("both Content-Length and Transfer-Encoding"));
+        }
+        self.place = if self.is_head || matches!(code, 204 | 304) {
+            Place::Complete
+        } else if coded {
+            Place::Chunked(chunked::Decoder::default())
+        } else {
+            match length {
+                Some(0) => Place::Complete,
+                Some(length) => Place::Length(length),
+                None => Place::Close,
+            }
+        };
+        let http11 = parsed.version == Some(1);
+        self.keep_alive = !matches!(self.place, Place::Close) && !close && (http11 || keep);
+        let mut status = code.to_string().into_bytes();
+        status.push(b' ');
+        status.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());
+        response.head(output, &status, pairs, None)?;
+        Ok(Some((used, false)))
+    }
+}

@@ -1,0 +1,223 @@
+//! The threads of the edge: each has a runtime of its own. The first one accepts visitors, deals
+//! them out in turn, and carries out commands.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use stead_model::messages::{EdgeCommand, EdgeEvent};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::{Shared, connection, probe, upkeep};
+
+/// Stack of a thread, bytes. Nothing recurses.
+const STACK: usize = 512 * 1024;
+/// Pause after accepting failed for want of descriptors; those who are served meanwhile free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A connection on which nothing comes is checked after this time.
+const ALIVE: Duration = Duration::from_secs(60);
+
+type Visitor = (TcpStream, SocketAddr, Counted);
+
+/// Start the threads. They end when [`Shared::stop`] is notified.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    commands: UnboundedReceiver<EdgeCommand>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let count = match shared.settings.threads {
+        0 => default_threads(),
+        count => count,
+    };
+    let mut threads = Vec::with_capacity(count);
+    let mut others: Vec<UnboundedSender<Visitor>> = Vec::new();
+    for number in 2..=count {
+        let (sender, receiver) = unbounded_channel();
+        others.push(sender);
+        threads.push(thread(number, shared, move |shared| async move {
+            serve_dealt(shared, receiver).await
+        })?);
+    }
+    for listener in &listeners {
+        listener.set_nonblocking(true)?;
+        // Accepted sockets inherit these. Responses are written whole: waiting for more only delays them.
+        let socket = SockRef::from(listener);
+        socket.set_tcp_nodelay(true)?;
+        // A visitor who vanished says nothing; a stream or an upgraded connection would wait for ever.
+        let alive = TcpKeepalive::new()
+            .with_time(ALIVE)
+            .with_interval(ALIVE / 4);
+        socket.set_tcp_keepalive(&alive.with_retries(4))?;
+    }
+    threads.push(thread(1, shared, move |shared| async move {
+        let others: Arc<[_]> = others.into();
+        for listener in listeners {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => drop(tokio::spawn(accept(
+                    Arc::clone(&shared),
+                    listener,
+                    Arc::clone(&others),
+                ))),
+                Err(error) => tell(&shared, error.to_string()),
+            }
+        }
+        obey(shared, commands).await;
+    })?);
+    Ok(threads)
+}
+
+/// One thread serves far more requests than the workers of a small machine produce; more threads
+/// cost more CPU for each request. Measured in bench/RESULTS.md.
+fn default_threads() -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus.div_ceil(4).min(8)
+}
+
+fn thread<F, Work>(number: usize, shared: &Arc<Shared>, work: F) -> io::Result<JoinHandle<()>>
+where
+    F: FnOnce(Arc<Shared>) -> Work + Send + 'static,
+    Work: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name(format!("edge-{number}"))
+        .stack_size(STACK)
+        .spawn(move || {
+            upkeep::begin(&shared);
+            runtime.block_on(async {
+                let work = work(Arc::clone(&shared));
+                tokio::select! {
+                    () = work => {}
+                    () = shared.stopped() => {}
+                }
+            });
+            // Whatever is still in flight is cut here.
+            runtime.shutdown_background();
+            upkeep::end();
+        })
+}
+
+async fn serve_dealt(shared: Arc<Shared>, mut visitors: UnboundedReceiver<Visitor>) {
+    while let Some(visitor) = visitors.recv().await {
+        serve(&shared, visitor);
+    }
+    shared.stopped().await;
+}
+
+fn serve(shared: &Arc<Shared>, (socket, peer, counted): Visitor) {
+    match tokio::net::TcpStream::from_std(socket) {
+        Ok(socket) => {
+            tokio::spawn(async move {
+                connection::serve(Arc::clone(&counted.0), socket, peer).await;
+                drop(counted);
+            });
+        }
+        Err(error) => tell(shared, error.to_string()),
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.quiet.notify_waiters();
+        }
+    }
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    listener: tokio::net::TcpListener,
+    others: Arc<[UnboundedSender<Visitor>]>,
+) {
+    let mut turn = 0;
+    loop {
+        let closing = shared.closing.notified();
+        if shared.draining.load(Ordering::Acquire) {
+            return;
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closing => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let counted = Counted::new(&shared);
+                let to = turn % (others.len() + 1);
+                turn += 1;
+                match others.get(to.wrapping_sub(1)) {
+                    None => {
+                        tokio::spawn(async move {
+                            connection::serve(Arc::clone(&counted.0), socket, peer).await;
+                            drop(counted);
+                        });
+                    }
+                    Some(other) => match socket.into_std() {
+                        Ok(socket) => drop(other.send((socket, peer, counted))),
+                        Err(error) => tell(&shared, error.to_string()),
+                    },
+                }
+            }
+            Err(error) if is_exhausted(&error) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            // The visitor left before it was accepted.
+            Err(_) => {}
+        }
+    }
+}
+
+/// The machine or this program has no descriptors or buffers left.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        code,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+fn tell(shared: &Shared, why: String) {
+    let _ = shared
+        .events
+        .send(EdgeEvent::Refused { generation: 0, why });
+}
+
+async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>) {
+    while let Some(command) = commands.recv().await {
+        match command {
+            EdgeCommand::Publish(table) => {
+                let generation = table.generation;
+                let event = match shared.tables.replace(&table) {
+                    Ok(()) => EdgeEvent::Published { generation },
+                    Err(why) => EdgeEvent::Refused { generation, why },
+                };
+                let _ = shared.events.send(event);
+            }
+            EdgeCommand::Probe(probe) => {
+                let events = shared.events.clone();
+                tokio::spawn(async move {
+                    let id = probe.id;
+                    let outcome = probe::run(&probe).await;
+                    let _ = events.send(EdgeEvent::Probed { id, outcome });
+                });
+            }
+        }
+    }
+    shared.stopped().await;
+}

@@ -1,0 +1,208 @@
+//! Which route answers a request: host first, then path.
+//!
+//! Built from a whole [`RoutingTable`], or refused as a whole. Among the routes that match, an
+//! exact host wins over a wildcard, a wildcard over "every host", and then the longest path wins. So
+//! a route for `/api` of one host does not hide a route for `/` of every host.
+//! A look-up hashes the host and allocates nothing; its cost does not grow with the number of hosts.
+
+mod host;
+mod validate;
+
+use std::collections::HashMap;
+
+use stead_model::routing::RoutingTable;
+
+use crate::folder::Folder;
+pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
+
+/// What a route's target is, with names resolved.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// Position in the order of [`RoutingTable::upstreams`], that is by name.
+    Upstream(usize),
+    /// Static files; `fallback` is the upstream that answers when there is none.
+    Folder {
+        /// Where they are.
+        folder: Folder,
+        /// Position as in [`Target::Upstream`].
+        fallback: Option<usize>,
+    },
+    /// 308 to this host, perhaps with a port, with the request's path and query as they were sent.
+    Redirect(String),
+}
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct RouteEntry {
+    /// What answers.
+    pub(crate) target: Target,
+    /// Largest request body, bytes.
+    pub(crate) body_limit: u64,
+    /// Bytes of the *clean* path that are the route's own; a folder's file is named by what
+    /// follows them, which is nothing or begins with a slash. 0 for the route `/`.
+    pub(crate) prefix_length: usize,
+}
+
+/// A routing table, made ready for look-ups.
+#[derive(Debug)]
+pub(crate) struct Router {
+    entries: Vec<RouteEntry>,
+    exact: HashMap<Box<[u8]>, Paths>,
+    /// By what follows the star and the dot of `*.example.com`.
+    wildcards: HashMap<Box<[u8]>, Paths>,
+    any: Paths,
+}
+
+impl Router {
+    /// Validate the whole table and make it ready. The error is for a person.
+    pub(crate) fn new(table: &RoutingTable) -> Result<Router, String> {
+        let positions = validate::upstreams(table)?;
+        let mut router = Router {
+            entries: Vec::with_capacity(table.routes.len()),
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            any: Paths::default(),
+        };
+        for route in &table.routes {
+            let path = validate::path(&route.path)?;
+            let hosts = validate::hosts(route)?;
+            let index = router.entries.len();
+            let target = validate::target(route, &hosts, &positions)?;
+            router.entries.push(RouteEntry {
+                target,
+                body_limit: route.body_limit,
+                prefix_length: path.len(),
+            });
+            if hosts.is_empty() && !router.any.insert(path, index) {
+                return Err(format!(
+                    "two routes have the path `{}` for every host",
+                    route.path
+                ));
+            }
+            for host in &hosts {
+                let paths = match host.strip_prefix("*.") {
+                    Some(parent) => router.wildcards.entry(parent.as_bytes().into()),
+                    None => router.exact.entry(host.as_bytes().into()),
+                };
+                if !paths.or_default().insert(path, index) {
+                    return Err(format!(
+                        "two routes have the host `{host}` and the path `{}`",
+                        route.path
+                    ));
+                }
+            }
+        }
+        let lists = router
+            .exact
+            .values_mut()
+            .chain(router.wildcards.values_mut());
+        lists.for_each(Paths::finish);
+        router.any.finish();
+        Ok(router)
+    }
+
+    /// Find the route of a request. `host` is as in the Host header: perhaps with a port, upper case
+    /// or a trailing dot; empty if there was none. `path` is [`crate::path::CleanPath`]'s. `None`:
+    /// nothing answers here, or the host is malformed (see [`clean_host`] to tell which).
+    pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Option<&RouteEntry> {
+        let mut buffer = [0; LONGEST_HOST];
+        let host = clean_host(host, &mut buffer)?;
+        let parent = memchr::memchr(b'.', host).map(|dot| &host[dot + 1..]);
+        let index = self
+            .exact
+            .get(host)
+            .and_then(|paths| paths.find(path))
+            .or_else(|| self.wildcards.get(parent?)?.find(path))
+            .or_else(|| self.any.find(path))?;
+        self.entries.get(index)
+    }
+
+    /// Whether any route is for this host, so that 404 (wrong path) can be told from 421 (wrong host).
+    pub(crate) fn knows_host(&self, host: &[u8]) -> bool {
+        let mut buffer = [0; LONGEST_HOST];
+        let Some(host) = clean_host(host, &mut buffer) else {
+            return false;
+        };
+        let parent = memchr::memchr(b'.', host).map(|dot| &host[dot + 1..]);
+        !self.any.is_empty()
+            || self.exact.contains_key(host)
+            || parent.is_some_and(|parent| self.wildcards.contains_key(parent))
+    }
+
+    #[cfg(test)]
+    /// All routes, in the table's order.
+    pub(crate) fn entries(&self) -> &[RouteEntry] {
+        &self.entries
+    }
+}
+
+/// Up to this many paths of one host are compared one after the other.
+const FEW: usize = 8;
+
+/// The path prefixes of one host.
+#[derive(Debug, Default)]
+struct Paths {
+    /// Longest first once finished.
+    list: Vec<(Box<[u8]>, usize)>,
+    /// Filled when the list is long.
+    by_path: HashMap<Box<[u8]>, usize>,
+}
+
+impl Paths {
+    /// False if the path is there already.
+    fn insert(&mut self, path: &str, index: usize) -> bool {
+        let path: Box<[u8]> = path.as_bytes().into();
+        if self.by_path.insert(path.clone(), index).is_some() {
+            return false;
+        }
+        self.list.push((path, index));
+        true
+    }
+
+    fn finish(&mut self) {
+        self.list
+            .sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        self.list.shrink_to_fit();
+        if self.list.len() <= FEW {
+            self.by_path = HashMap::new();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    fn find(&self, path: &[u8]) -> Option<usize> {
+        if self.list.len() <= FEW {
+            let found = self.list.iter().find(|(prefix, _)| covers(prefix, path));
+            return found.map(|(_, index)| *index);
+        }
+        // Prefixes of whole segments, longest first, none longer than the longest route: what a
+        // visitor sends does not set the cost.
+        let longest = self.list.first().map_or(0, |(prefix, _)| prefix.len());
+        let mut end = path.len();
+        if end > longest {
+            let after = path.get(..=longest)?;
+            end = match after.last() {
+                Some(b'/') => longest,
+                _ => memchr::memrchr(b'/', after)?,
+            };
+        }
+        loop {
+            let prefix = path.get(..end)?;
+            if let Some(index) = self.by_path.get(prefix) {
+                return Some(*index);
+            }
+            end = memchr::memrchr(b'/', prefix)?;
+        }
+    }
+}
+
+/// Whether a prefix without a slash at its end covers whole segments of a path.
+fn covers(prefix: &[u8], path: &[u8]) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! Upstreams: which instance takes the next request, and who waits.
+//!
+//! A connection to an instance of Stead's own worker *is* a thread of it: a free connection is a
+//! free thread. Requests that find none wait here, in order, never behind a slow request inside
+//! an instance. The state of an upstream outlives routing tables, so that a request that waits
+//! when a table is replaced is served by the new instances.
+//!
+//! While requests wait, the next one is put into the mailbox of a busy thread, so that the thread need
+//! not sleep between two short requests. It is taken back as soon as the request before it
+//! turns out not to be short; see [`stream::Mailbox`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stead_model::messages::EdgeEvent;
+use stead_model::release::Protocol;
+use stead_model::routing::{self, Address, InstanceId};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::buffer::Scratch;
+use state::{Ended, Picked, State, Ticket, Waiter};
+
+mod state;
+mod stream;
+
+pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
+
+/// How long the youngest request of an instance runs before another thread of it is used, and how long
+/// the request before one in a mailbox may run.
+///
+/// Short requests keep one thread of each instance busy and queue here, because two threads that
+/// want Python's lock cost more than one. A request that runs longer than this mostly waits
+/// for something else than Python's lock, so the next one need not wait for it.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// How long an instance that could not be reached gets no request.
+const COOL_DOWN: Duration = Duration::from_millis(500);
+
+/// Idle connections kept for an instance that speaks HTTP.
+const IDLE_LIMIT: usize = 64;
+
+/// One upstream, for as long as any table names it.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    events: UnboundedSender<EdgeEvent>,
+    state: Mutex<State>,
+}
+
+/// What a table says of an upstream, without its instances.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `app.process`, for the access log.
+    pub(crate) name: Arc<str>,
+    pub(crate) release: u64,
+    pub(crate) protocol: Protocol,
+    pub(crate) timeout: Duration,
+    queue_limit: usize,
+    queue_timeout: Duration,
+}
+
+/// The right to send one request to an instance. Given back when dropped; its connection is kept
+/// only by [`Lease::finish`].
+#[derive(Debug)]
+pub(crate) struct Lease {
+    upstream: Arc<Upstream>,
+    id: InstanceId,
+    ticket: Ticket,
+    pub(crate) address: Arc<Address>,
+    pub(crate) settings: Settings,
+    /// An idle connection; `None`: open one.
+    pub(crate) stream: Option<Stream>,
+    /// The request as it was given to [`Upstream::acquire`].
+    pub(crate) frame: Scratch,
+    /// The frame has gone to the instance already.
+    pub(crate) sent: bool,
+    finished: bool,
+}
+
+/// Why no instance takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// Too many requests wait already.
+    QueueFull,
+    /// It waited as long as a request may.
+    TimedOut,
+    /// It was with an instance that died; whether it was begun, nobody knows.
+    Lost,
+}
+
+impl Upstream {
+    /// An upstream as a table describes it.
+    pub(crate) fn new(spec: &routing::Upstream, events: UnboundedSender<EdgeEvent>) -> Arc<Self> {
+        let state = Mutex::new(State::new(Settings::from(spec)));
+        let upstream = Arc::new(Self { events, state });
+        upstream.update(spec);
+        upstream
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics while it holds the lock; a poisoned state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its instances speak at the moment.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.lock().settings.protocol
+    }
+
+    /// Take over what a new table says. Instances that it names keep their connections and counts.
+    pub(crate) fn update(self: &Arc<Self>, spec: &routing::Upstream) {
+        let mut state = self.lock();
+        state.settings = Settings::from(spec);
+        let drained = state.replace_instances(&spec.instances);
+        state.dispatch(Instant::now());
+        self.look_after(&mut state);
+        drop(state);
+        self.tell_drained(drained);
+    }
+
+    /// No table names this upstream any more.
+    pub(crate) fn retire(&self) {
+        let mut state = self.lock();
+        let drained = state.replace_instances(&[]);
+        state.waiting.clear();
+        drop(state);
+        self.tell_drained(drained);
+    }
+
+    /// An instance for one more request, at once or when one is free. `frame` is the request for a
+    /// worker's mailbox; empty if it is not to be sent before its turn.
+    pub(crate) async fn acquire(self: &Arc<Self>, frame: Scratch) -> Result<Lease, Unavailable> {
+        let (receiver, timeout) = {
+            let mut state = self.lock();
+            let now = Instant::now();
+            if state.waiting.is_empty()
+                && let Some(picked) = state.pick(now)
+            {
+                return Ok(self.lease(Picked { frame, ..picked }));
+            }
+            if state.waiting.len() >= state.settings.queue_limit {
+                // Those whose visitor left do not count.
+                state.waiting.retain(|waiter| !waiter.sender.is_closed());
+                if state.waiting.len() >= state.settings.queue_limit {
+                    return Err(Unavailable::QueueFull);
+                }
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.waiting.push_back(Waiter { sender, frame });
+            state.dispatch(now);
+            self.look_after(&mut state);
+            (receiver, state.settings.queue_timeout)
+        };
+        let mut place = Place {
+            upstream: self,
+            receiver,
+        };
+        match tokio::time::timeout(timeout, &mut place.receiver).await {
+            Ok(Ok(Ok(picked))) => Ok(self.lease(picked)),
+            Ok(Ok(Err(why))) => Err(why),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::TimedOut),
+        }
+    }
+
+    /// Have somebody look at the queue and the mailboxes for as long as there is anything in them:
+    /// time alone can make an instance take another request.
+    fn look_after(self: &Arc<Self>, state: &mut State) {
+        if !state.watched && state.is_pending() {
+            state.watched = true;
+            tokio::spawn(Arc::clone(self).watch());
+        }
+    }
+
+    async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            let mut state = self.lock();
+            let now = Instant::now();
+            state.take_back_late(now);
+            state.dispatch(now);
+            state.forget_departed();
+            if !state.is_pending() {
+                state.watched = false;
+                return;
+            }
+        }
+    }
+
+    fn lease(self: &Arc<Self>, picked: Picked) -> Lease {
+        let Picked {
+            id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame,
+            sent,
+        } = picked;
+        let upstream = Arc::clone(self);
+        Lease {
+            upstream,
+            id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame,
+            sent,
+            finished: false,
+        }
+    }
+
+    /// A request of an instance ended; `stream` can take another one.
+    fn give_back(&self, id: InstanceId, ticket: Ticket, stream: Option<Stream>) {
+        let mut state = self.lock();
+        let ended = state.end(id, ticket, stream, Instant::now());
+        drop(state);
+        if ended == Ended::Drained {
+            self.tell_drained(vec![id]);
+        }
+    }
+
+    #[cfg(test)]
+    fn in_flight(&self) -> u32 {
+        self.lock().in_flight()
+    }
+
+    fn tell_drained(&self, instances: Vec<InstanceId>) {
+        for instance in instances {
+            self.send(EdgeEvent::Drained { instance });
+        }
+    }
+
+    fn send(&self, event: EdgeEvent) {
+        // Nobody listens while Stead stops.
+        let _ = self.events.send(event);
+    }
+}
+
+impl From<&routing::Upstream> for Settings {
+    fn from(spec: &routing::Upstream) -> Self {
+        Self {
+            name: format!("{}.{}", spec.app, spec.process).into(),
+            release: spec.release,
+            protocol: spec.protocol,
+            timeout: spec.timeout,
+            queue_limit: spec.queue_limit as usize,
+            queue_timeout: spec.queue_timeout,
+        }
+    }
+}
+
+/// A place in the queue. An instance that was picked for a waiter who is just leaving goes back.
+struct Place<'a> {
+    upstream: &'a Arc<Upstream>,
+    receiver: oneshot::Receiver<Result<Picked, Unavailable>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(Ok(picked)) = self.receiver.try_recv() {
+            // What was sent already will be answered; nobody may read that answer as another's.
+            let stream = picked.stream.filter(|_| !picked.sent);
+            self.upstream.give_back(picked.id, picked.ticket, stream);
+        }
+    }
+}
+
+impl Lease {
+    /// Which instance.
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.id
+    }
+
+    /// A connection was opened for this request.
+    pub(crate) fn opened(&self, stream: &Stream) {
+        if let Some(mailbox) = stream.mailbox() {
+            self.upstream
+                .lock()
+                .opened(self.id, self.ticket, mailbox, Instant::now());
+        }
+    }
+
+    /// The request has ended, and the connection can take another one.
+    pub(crate) fn finish(mut self, stream: Stream) {
+        self.finished = true;
+        self.upstream.give_back(self.id, self.ticket, Some(stream));
+    }
+
+    /// The instance could not be reached or broke the protocol.
+    pub(crate) fn failed(&self, why: String) {
+        self.upstream.lock().cool_down(self.id, Instant::now());
+        self.upstream.send(EdgeEvent::InstanceFailed {
+            instance: self.id,
+            why,
+        });
+    }
+
+    /// A request took too long; the visitor got 504.
+    pub(crate) fn timed_out(&self, request: String) {
+        self.upstream.send(EdgeEvent::RequestTimedOut {
+            instance: self.id,
+            request,
+        });
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.upstream.give_back(self.id, self.ticket, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,481 @@
+//! The state of an upstream: its instances, their connections, the queue. No waiting and no clock
+//! in here; the callers bring both.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use stead_model::release::Protocol;
+use stead_model::routing::{self, Address, InstanceId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{
+    COOL_DOWN, IDLE_LIMIT, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Stream, Unavailable,
+};
+use crate::buffer::Scratch;
+
+/// Names a request in flight; never used twice.
+pub(super) type Ticket = u64;
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) settings: Settings,
+    slots: Vec<Slot>,
+    /// Instances that left the table and still have requests.
+    leaving: Vec<Slot>,
+    pub(super) waiting: VecDeque<Waiter>,
+    /// A task looks at the queue every now and then.
+    pub(super) watched: bool,
+    /// The ticket before the next.
+    last_ticket: Ticket,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) sender: oneshot::Sender<Result<Picked, Unavailable>>,
+    /// For a mailbox; empty: not to be sent before its turn.
+    pub(super) frame: Scratch,
+}
+
+/// An instance and, if there was an idle one, a connection to it.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) id: InstanceId,
+    pub(super) ticket: Ticket,
+    pub(super) address: Arc<Address>,
+    pub(super) settings: Settings,
+    pub(super) stream: Option<Stream>,
+    pub(super) frame: Scratch,
+    pub(super) sent: bool,
+}
+
+/// What the end of a request meant for its instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Serving,
+    /// It had left the table, and this was its last request.
+    Drained,
+}
+
+/// One instance.
+#[derive(Debug)]
+struct Slot {
+    id: InstanceId,
+    address: Arc<Address>,
+    capacity: u32,
+    /// Connections without a request. The last one used is used first: its thread is warm.
+    idle: Vec<Stream>,
+    /// Requests in flight, upgraded connections and those in mailboxes included.
+    busy: u32,
+    /// Of these, requests in mailboxes.
+    parked: u32,
+    /// When the youngest request in flight began.
+    youngest: Instant,
+    /// Not before then, after a failed connection.
+    not_before: Option<Instant>,
+    /// Threads of a worker that have a request.
+    running: Vec<Running>,
+}
+
+/// A thread of a worker that has a request.
+#[derive(Debug)]
+struct Running {
+    ticket: Ticket,
+    mailbox: Arc<Mailbox>,
+    began: Instant,
+    /// Whose request is in the mailbox, after the one that runs.
+    next: Option<Waiter>,
+    /// It takes nothing more: its worker is ending.
+    deaf: bool,
+}
+
+impl State {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            slots: Vec::new(),
+            leaving: Vec::new(),
+            waiting: VecDeque::new(),
+            watched: false,
+            last_ticket: 0,
+        }
+    }
+
+    /// Requests wait, here or in mailboxes.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.waiting.is_empty()
+            || self
+                .slots
+                .iter()
+                .chain(&self.leaving)
+                .any(|slot| slot.parked > 0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u32 {
+        self.slots
+            .iter()
+            .chain(&self.leaving)
+            .map(|slot| slot.busy)
+            .sum()
+    }
+
+    /// From now on these are the instances. Returns those that are not needed any more at once.
+    pub(super) fn replace_instances(&mut self, instances: &[routing::Instance]) -> Vec<InstanceId> {
+        let mut before = std::mem::take(&mut self.slots);
+        before.append(&mut self.leaving);
+        for instance in instances {
+            let known = before.iter().position(|slot| slot.id == instance.id);
+            self.slots
+                .push(match known.map(|at| before.swap_remove(at)) {
+                    Some(slot) => Slot {
+                        capacity: instance.capacity,
+                        ..slot
+                    },
+                    None => Slot::new(instance),
+                });
+        }
+        let mut drained = Vec::new();
+        for mut slot in before {
+            slot.idle.clear();
+            for waiter in slot.take_back(|_| true) {
+                self.waiting.push_front(waiter);
+            }
+            if slot.busy == 0 {
+                drained.push(slot.id);
+            } else {
+                self.leaving.push(slot);
+            }
+        }
+        drained
+    }
+
+    /// Serve the queue as far as instances are free, then fill the mailboxes.
+    pub(super) fn dispatch(&mut self, now: Instant) {
+        while !self.waiting.is_empty() {
+            let Some(mut picked) = self.pick(now) else {
+                break;
+            };
+            // Whoever gave up waiting is passed over.
+            loop {
+                let Some(waiter) = self.waiting.pop_front() else {
+                    return self.unpick(picked);
+                };
+                picked.frame = waiter.frame;
+                match waiter.sender.send(Ok(picked)) {
+                    Ok(()) => break,
+                    Err(Ok(back)) => picked = back,
+                    Err(Err(_)) => return,
+                }
+            }
+        }
+        if self.settings.protocol == Protocol::Frames {
+            self.park(now);
+        }
+    }
+
+    /// Whoever gave up is no reason to stay awake, even when no instance ever comes.
+    pub(super) fn forget_departed(&mut self) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiter| waiter.sender.is_closed())
+        {
+            self.waiting.pop_front();
+        }
+    }
+
+    /// The instance for the next request. An instance without any comes first, in the table's order,
+    /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
+    pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
+        let frames = self.settings.protocol == Protocol::Frames;
+        let slot = self
+            .slots
+            .iter_mut()
+            .filter(|slot| {
+                let patient = frames && now.duration_since(slot.youngest) < PATIENCE;
+                (slot.busy == 0 || slot.busy - slot.parked < slot.capacity && !patient)
+                    && slot.not_before.is_none_or(|time| time <= now)
+            })
+            .min_by_key(|slot| slot.busy)?;
+        slot.busy += 1;
+        slot.youngest = now;
+        slot.not_before = None;
+        let stream = loop {
+            match slot.idle.pop() {
+                Some(stream) if stream.is_closed() => {}
+                other => break other,
+            }
+        };
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        if let Some(mailbox) = stream.as_ref().and_then(Stream::mailbox) {
+            let mailbox = Arc::clone(mailbox);
+            slot.running.push(Running {
+                ticket,
+                mailbox,
+                began: now,
+                next: None,
+                deaf: false,
+            });
+        }
+        let (address, settings) = (Arc::clone(&slot.address), self.settings.clone());
+        Some(Picked {
+            id: slot.id,
+            ticket,
+            address,
+            settings,
+            stream,
+            frame: Scratch::default(),
+            sent: false,
+        })
+    }
+
+    fn unpick(&mut self, picked: Picked) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == picked.id) {
+            slot.busy -= 1;
+            slot.running
+                .retain(|running| running.ticket != picked.ticket);
+            slot.idle.extend(picked.stream);
+        }
+    }
+
+    /// Put the requests that wait longest into the mailboxes of threads that have been busy longest, one
+    /// each.
+    fn park(&mut self, now: Instant) {
+        while let Some(waiter) = self.waiting.front() {
+            if waiter.sender.is_closed() {
+                self.waiting.pop_front();
+                continue;
+            }
+            let length = waiter.frame.0.len();
+            if length == 0 || length > MESSAGE_LIMIT {
+                return;
+            }
+            let free = self.slots.iter_mut().flat_map(|slot| {
+                let Slot {
+                    running,
+                    busy,
+                    parked,
+                    ..
+                } = slot;
+                let free = running.iter_mut().filter(|thread| {
+                    thread.next.is_none()
+                        && !thread.deaf
+                        && now.duration_since(thread.began) < PATIENCE
+                });
+                free.map(move |thread| (thread.began, thread))
+                    .min_by_key(|(began, _)| *began)
+                    .map(|(_, thread)| (thread, busy, parked))
+            });
+            let Some((thread, busy, parked)) = free.min_by_key(|(thread, ..)| thread.began) else {
+                return;
+            };
+            if thread.mailbox.put(&waiter.frame.0).is_err() {
+                thread.deaf = true;
+                continue;
+            }
+            *busy += 1;
+            *parked += 1;
+            thread.next = self.waiting.pop_front();
+        }
+    }
+
+    /// Take back what waits in a mailbox behind a request that is not short.
+    pub(super) fn take_back_late(&mut self, now: Instant) {
+        for slot in &mut self.slots {
+            for waiter in slot.take_back(|running| now.duration_since(running.began) >= PATIENCE) {
+                self.waiting.push_front(waiter);
+            }
+        }
+    }
+
+    /// A thread of a worker begins with a request on a new connection.
+    pub(super) fn opened(
+        &mut self,
+        id: InstanceId,
+        ticket: Ticket,
+        mailbox: &Arc<Mailbox>,
+        now: Instant,
+    ) {
+        if let Some(slot) = self
+            .slots
+            .iter_mut()
+            .chain(&mut self.leaving)
+            .find(|slot| slot.id == id)
+        {
+            slot.running.push(Running {
+                ticket,
+                mailbox: Arc::clone(mailbox),
+                began: now,
+                next: None,
+                deaf: false,
+            });
+        }
+    }
+
+    /// Nothing for this instance for a while.
+    pub(super) fn cool_down(&mut self, id: InstanceId, now: Instant) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
+            slot.not_before = Some(now + COOL_DOWN);
+        }
+    }
+
+    /// A request ended; `stream` can take another one, and has the one in its mailbox.
+    pub(super) fn end(
+        &mut self,
+        id: InstanceId,
+        ticket: Ticket,
+        stream: Option<Stream>,
+        now: Instant,
+    ) -> Ended {
+        let (settings, last_ticket) = (&self.settings, &mut self.last_ticket);
+        let mut back = None;
+        let ended = if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
+            back = slot.end(ticket, stream, settings, last_ticket, now);
+            Ended::Serving
+        } else if let Some(at) = self.leaving.iter().position(|slot| slot.id == id) {
+            let slot = &mut self.leaving[at];
+            back = slot.end(ticket, stream, settings, last_ticket, now);
+            slot.idle.clear();
+            if slot.busy == 0 {
+                self.leaving.swap_remove(at);
+                Ended::Drained
+            } else {
+                Ended::Serving
+            }
+        } else {
+            Ended::Serving
+        };
+        if let Some(waiter) = back {
+            self.waiting.push_front(waiter);
+        }
+        if self.waiting.is_empty() {
+            self.steal_for_idle(id);
+        }
+        if !self.waiting.is_empty() {
+            self.dispatch(now);
+        }
+        ended
+    }
+
+    /// An instance has nothing to do while a request waits in another's mailbox: take that one back.
+    fn steal_for_idle(&mut self, id: InstanceId) {
+        if self
+            .slots
+            .iter()
+            .any(|slot| slot.id == id && slot.busy == 0)
+            && let Some(slot) = self.slots.iter_mut().find(|slot| slot.parked > 0)
+        {
+            let mut one = true;
+            let stolen = slot.take_back(|_| std::mem::take(&mut one));
+            self.waiting.extend(stolen);
+        }
+    }
+}
+
+impl Slot {
+    fn new(instance: &routing::Instance) -> Self {
+        Self {
+            id: instance.id,
+            address: Arc::new(instance.address.clone()),
+            capacity: instance.capacity,
+            idle: Vec::new(),
+            busy: 0,
+            parked: 0,
+            youngest: Instant::now(),
+            not_before: None,
+            running: Vec::new(),
+        }
+    }
+
+    /// Take back what the worker has not read, from the mailboxes that `wanted` names.
+    fn take_back(&mut self, mut wanted: impl FnMut(&Running) -> bool) -> Vec<Waiter> {
+        if self.parked == 0 {
+            return Vec::new();
+        }
+        let mut back = Vec::new();
+        for running in &mut self.running {
+            if running.next.is_some() && wanted(running) && running.mailbox.take_back() {
+                back.extend(running.next.take());
+                self.parked -= 1;
+                self.busy -= 1;
+            }
+        }
+        back
+    }
+
+    /// A request ended. Whoever was next in the mailbox has its turn, or comes back.
+    fn end(
+        &mut self,
+        ticket: Ticket,
+        stream: Option<Stream>,
+        settings: &Settings,
+        last_ticket: &mut Ticket,
+        now: Instant,
+    ) -> Option<Waiter> {
+        self.busy -= 1;
+        let running = self
+            .running
+            .iter()
+            .position(|running| running.ticket == ticket);
+        let running = running.map(|at| self.running.swap_remove(at));
+        let Some((waiter, mailbox)) =
+            running.and_then(|running| Some((running.next?, running.mailbox)))
+        else {
+            let limit = if settings.protocol == Protocol::Frames {
+                usize::MAX
+            } else {
+                IDLE_LIMIT
+            };
+            // Bytes that answer no request: the connection cannot be trusted.
+            if let Some(stream) = stream.filter(|stream| stream.unread.is_empty())
+                && self.idle.len() < limit
+            {
+                self.idle.push(stream);
+            }
+            return None;
+        };
+        self.parked -= 1;
+        let Some(stream) = stream else {
+            self.busy -= 1;
+            if mailbox.take_back() {
+                return Some(waiter);
+            }
+            let _ = waiter.sender.send(Err(Unavailable::Lost));
+            return None;
+        };
+        *last_ticket += 1;
+        let picked = Picked {
+            id: self.id,
+            ticket: *last_ticket,
+            address: Arc::clone(&self.address),
+            settings: settings.clone(),
+            stream: Some(stream),
+            frame: waiter.frame,
+            sent: true,
+        };
+        match waiter.sender.send(Ok(picked)) {
+            Ok(()) => {
+                self.youngest = now;
+                self.running.push(Running {
+                    ticket: *last_ticket,
+                    mailbox,
+                    began: now,
+                    next: None,
+                    deaf: false,
+                });
+            }
+            // The visitor has left. If the worker has begun, its answer is for nobody: the connection goes.
+            Err(picked) => {
+                self.busy -= 1;
+                if mailbox.take_back() {
+                    self.idle
+                        .extend(picked.ok().and_then(|picked| picked.stream));
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,244 @@
+//! A connection to an instance: a unix socket or loopback TCP, readable together with the
+//! descriptors that a worker passes; and the mailbox of a worker's thread.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
+    sendmsg, shutdown, socketpair,
+};
+use stead_model::release::Protocol;
+use stead_model::routing::Address;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::buffer::Buffer;
+
+/// A connection to an instance.
+///
+/// The descriptor is polled directly: tokio's streams neither receive descriptors nor, for a
+/// custom read, forget that the socket was readable, which would cost one more system call a request.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: AsyncFd<OwnedFd>,
+    /// Where requests for a thread of Stead's own worker go.
+    mailbox: Option<Arc<Mailbox>>,
+    /// What was read after the end of a response: the beginning of the next one.
+    pub(crate) unread: Unread,
+    /// The runtime that polls it: a stream moves when another thread of the edge uses it.
+    home: tokio::runtime::Id,
+}
+
+/// Bytes read from an instance and not used, with the descriptors that came along.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Buffer,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+impl Unread {
+    /// There is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.descriptors.is_empty()
+    }
+}
+
+/// Requests for one thread of a worker: messages, each a whole frame. Both ends are here, so
+/// that a request which the thread has not read yet can be taken back and given to another; the kernel
+/// decides who gets it.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+/// Longest message of a mailbox, bytes. Must fit into the worker's buffer.
+pub(crate) const MESSAGE_LIMIT: usize = 48 * 1024;
+
+impl Mailbox {
+    /// A new mailbox, of which the worker gets its end over `socket`.
+    fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let passed = [theirs.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+        sendmsg(
+            socket,
+            &[IoSlice::new(&[0])],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// Put a frame in. An error: the worker takes no more.
+    pub(crate) fn put(&self, frame: &[u8]) -> io::Result<()> {
+        send(&self.ours, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+        Ok(())
+    }
+
+    /// Take the frame back, unless the worker has read it.
+    pub(crate) fn take_back(&self) -> bool {
+        let mut byte = [0; 1];
+        matches!(recv(&self.theirs, &mut byte, RecvFlags::DONTWAIT), Ok((length, _)) if length > 0)
+    }
+}
+
+impl Stream {
+    /// Connect, on the calling thread's runtime.
+    pub(crate) async fn connect(address: &Address, protocol: Protocol) -> io::Result<Self> {
+        let socket: OwnedFd = match address {
+            Address::Unix(path) => UnixStream::connect(path).await?.into_std()?.into(),
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                stream.into_std()?.into()
+            }
+        };
+        let mailbox = match protocol {
+            Protocol::Frames => Some(Arc::new(Mailbox::new(socket.as_fd())?)),
+            Protocol::Http | Protocol::Uwsgi => None,
+        };
+        Ok(Self {
+            socket: register(socket)?,
+            mailbox,
+            unread: Unread::default(),
+            home: tokio::runtime::Handle::current().id(),
+        })
+    }
+
+    /// Make it usable on the calling thread's runtime.
+    pub(crate) fn settle(self) -> io::Result<Self> {
+        let here = tokio::runtime::Handle::current().id();
+        if self.home == here {
+            return Ok(self);
+        }
+        let Self {
+            socket,
+            mailbox,
+            unread,
+            ..
+        } = self;
+        Ok(Self {
+            socket: register(socket.into_inner())?,
+            mailbox,
+            unread,
+            home: here,
+        })
+    }
+
+    /// Where requests go, for a worker's thread.
+    pub(crate) fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+        self.mailbox.as_ref()
+    }
+
+    /// The other side has closed it, as far as this side was told. Costs a system call only when
+    /// something happened to the connection.
+    pub(crate) fn is_closed(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) else {
+            return false;
+        };
+        let mut byte = [0; 1];
+        match recv(
+            self.socket.get_ref(),
+            &mut byte,
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        ) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                guard.clear_ready();
+                false
+            }
+            // An idle connection has nothing to say: bytes are as wrong as its end.
+            _ => true,
+        }
+    }
+
+    /// Read, and keep the descriptors that come along. 0 is the end.
+    pub(crate) fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.socket.poll_read_ready(context))?;
+            let before = descriptors.len();
+            match receive(self.socket.as_fd(), buffer, descriptors) {
+                Err(rustix::io::Errno::WOULDBLOCK) => guard.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok(length) => {
+                    // A short read has emptied the socket, unless it ended where descriptors were.
+                    if length > 0 && length < buffer.len() && descriptors.len() == before {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(length));
+                }
+            }
+        }
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        Ok(shutdown(self.socket.get_ref(), Shutdown::Write)?)
+    }
+
+    /// Write what the socket takes. A peer that is gone is an error, not a SIGPIPE.
+    pub(crate) fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.socket.poll_write_ready(context))?;
+            match send(self.socket.get_ref(), bytes, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::WOULDBLOCK) => guard.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+                Ok(length) => return Poll::Ready(Ok(length)),
+            }
+        }
+    }
+}
+
+/// Let the calling thread's runtime watch it.
+#[allow(unsafe_code)]
+fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and names the same description for as long as it lives, and nobody
+    // else has it.
+    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+}
+
+/// One `recvmsg` with room for a few descriptors.
+fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(buffer)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = part {
+            descriptors.extend(passed);
+        }
+    }
+    Ok(message.bytes)
+}

@@ -1,0 +1,260 @@
+use crate::buffer::Scratch;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::LocalSet;
+
+use super::*;
+
+fn spec(protocol: Protocol, instances: &[(u64, u32)]) -> routing::Upstream {
+    let instance = |(id, capacity): &(u64, u32)| routing::Instance {
+        id: InstanceId(*id),
+        address: Address::Unix("/nowhere".into()),
+        capacity: *capacity,
+    };
+    routing::Upstream {
+        app: "test".into(),
+        process: "web".into(),
+        release: 1,
+        protocol,
+        instances: instances.iter().map(instance).collect(),
+        timeout: Duration::from_secs(30),
+        queue_limit: 10_000,
+        queue_timeout: Duration::from_secs(60),
+    }
+}
+
+/// Where an instance is, by what tables and events said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    InTable,
+    Leaving,
+    Drained,
+}
+
+/// What the world outside sees of an upstream.
+struct World {
+    events: RefCell<UnboundedReceiver<EdgeEvent>>,
+    places: RefCell<BTreeMap<u64, Place>>,
+    in_flight: RefCell<BTreeMap<u64, u32>>,
+    served: Cell<u32>,
+}
+
+impl World {
+    fn begin(&self, id: u64, capacities: &BTreeMap<u64, u32>) {
+        let mut in_flight = self.in_flight.borrow_mut();
+        let count = in_flight.entry(id).or_default();
+        *count += 1;
+        assert!(
+            *count <= capacities[&id],
+            "{count} requests in instance {id}"
+        );
+    }
+
+    fn end(&self, id: u64) {
+        *self.in_flight.borrow_mut().get_mut(&id).unwrap() -= 1;
+    }
+
+    fn listen(&self) {
+        while let Ok(event) = self.events.borrow_mut().try_recv() {
+            let EdgeEvent::Drained { instance } = event else {
+                panic!("{event:?}");
+            };
+            let id = instance.0;
+            let before = self.places.borrow_mut().insert(id, Place::Drained);
+            assert_eq!(
+                before,
+                Some(Place::Leaving),
+                "instance {id} is drained once, after it left"
+            );
+            assert_eq!(self.in_flight.borrow().get(&id).copied().unwrap_or(0), 0);
+        }
+    }
+}
+
+/// SplitMix64.
+fn random(state: &Cell<u64>, below: u64) -> u64 {
+    state.set(state.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+    let z = state.get();
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ z >> 31) % below
+}
+
+async fn simulate(seed: u64, protocol: Protocol) {
+    let dice = Rc::new(Cell::new(seed));
+    let capacities: BTreeMap<u64, u32> =
+        (1..9).map(|id| (id, 1 + random(&dice, 4) as u32)).collect();
+    let (sender, events) = unbounded_channel();
+    let upstream = Upstream::new(&spec(protocol, &[]), sender);
+    let world = Rc::new(World {
+        events: RefCell::new(events),
+        places: RefCell::default(),
+        in_flight: RefCell::default(),
+        served: Cell::new(0),
+    });
+    let (mut requests, mut left) = (Vec::new(), 0);
+    for _ in 0..300 {
+        if random(&dice, 20) == 0 {
+            let chosen: Vec<(u64, u32)> = capacities
+                .iter()
+                .filter(|_| random(&dice, 2) == 0)
+                .map(|(id, capacity)| (*id, *capacity))
+                .collect();
+            for (id, place) in world.places.borrow_mut().iter_mut() {
+                if *place == Place::InTable && !chosen.iter().any(|(chosen, _)| chosen == id) {
+                    *place = Place::Leaving;
+                }
+            }
+            for (id, _) in &chosen {
+                world.places.borrow_mut().insert(*id, Place::InTable);
+            }
+            upstream.update(&spec(protocol, &chosen));
+            world.listen();
+        }
+        let gives_up = random(&dice, 5) == 0;
+        left += u32::from(gives_up);
+        let patience = if gives_up {
+            random(&dice, 30)
+        } else {
+            3_600_000
+        };
+        let upstream = Arc::clone(&upstream);
+        let (world_of_request, capacities) = (Rc::clone(&world), capacities.clone());
+        let works = Duration::from_micros(random(&dice, 20_000));
+        requests.push(tokio::task::spawn_local(async move {
+            let request = async {
+                let lease = upstream.acquire(Scratch::default()).await.unwrap();
+                let id = lease.instance().0;
+                world_of_request.begin(id, &capacities);
+                // Ends when the request does, or when its visitor leaves in the middle.
+                let ended = Ended(Rc::clone(&world_of_request), id, Some(lease));
+                tokio::time::sleep(works).await;
+                drop(ended);
+                world_of_request
+                    .served
+                    .set(world_of_request.served.get() + 1);
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(patience), request).await;
+        }));
+        tokio::time::sleep(Duration::from_micros(random(&dice, 4_000))).await;
+        world.listen();
+    }
+    // Whoever still waits is served by an instance that stays.
+    for place in world.places.borrow_mut().values_mut() {
+        if *place == Place::InTable {
+            *place = Place::Leaving;
+        }
+    }
+    world.places.borrow_mut().insert(1, Place::InTable);
+    upstream.update(&spec(protocol, &[(1, capacities[&1])]));
+    for request in requests {
+        request.await.unwrap();
+    }
+    world.listen();
+    assert!(
+        world.served.get() >= 300 - left,
+        "seed {seed}: requests were lost"
+    );
+    assert_eq!(upstream.in_flight(), 0, "seed {seed}");
+    world.places.borrow_mut().insert(1, Place::Leaving);
+    upstream.retire();
+    world.listen();
+    for (id, place) in world.places.borrow().iter() {
+        assert_eq!(*place, Place::Drained, "seed {seed}, instance {id}");
+    }
+    // Nothing looks at a queue that nobody waits in.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(Arc::strong_count(&upstream), 1, "seed {seed}");
+}
+
+/// The world hears of the end before the upstream can act on it.
+struct Ended(Rc<World>, u64, Option<Lease>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end(self.1);
+        drop(self.2.take());
+        self.0.listen();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_instance_gets_more_than_it_takes_and_no_request_is_lost() {
+    for seed in 0..40 {
+        for protocol in [Protocol::Frames, Protocol::Http] {
+            LocalSet::new().run_until(simulate(seed, protocol)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_came_first_is_served_first() {
+    let (sender, _events) = unbounded_channel();
+    let upstream = Upstream::new(&spec(Protocol::Frames, &[(1, 1)]), sender);
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let tasks = LocalSet::new();
+    let mut requests = Vec::new();
+    tasks
+        .run_until(async {
+            for number in 0..50 {
+                let (upstream, order) = (Arc::clone(&upstream), Rc::clone(&order));
+                requests.push(tokio::task::spawn_local(async move {
+                    let lease = upstream.acquire(Scratch::default()).await.unwrap();
+                    order.borrow_mut().push(number);
+                    tokio::time::sleep(Duration::from_millis(number % 3)).await;
+                    drop(lease);
+                }));
+                tokio::task::yield_now().await;
+            }
+            for request in requests {
+                request.await.unwrap();
+            }
+        })
+        .await;
+    assert_eq!(*order.borrow(), (0..50).collect::<Vec<u64>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_thread_is_used_only_for_requests_that_take_long() {
+    let (sender, _events) = unbounded_channel();
+    let upstream = Upstream::new(&spec(Protocol::Frames, &[(1, 4), (2, 4)]), sender);
+    let first = upstream.acquire(Scratch::default()).await.unwrap();
+    let second = upstream.acquire(Scratch::default()).await.unwrap();
+    assert_ne!(
+        first.instance(),
+        second.instance(),
+        "an idle instance comes first"
+    );
+    let began = Instant::now();
+    let third = upstream.acquire(Scratch::default()).await.unwrap();
+    assert!(began.elapsed() >= PATIENCE);
+    drop((first, second, third));
+    assert_eq!(upstream.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_ends_for_whoever_waits_too_long_or_finds_it_full() {
+    let (sender, _events) = unbounded_channel();
+    let mut without = spec(Protocol::Frames, &[]);
+    (without.queue_limit, without.queue_timeout) = (2, Duration::from_secs(3));
+    let upstream = Upstream::new(&without, sender);
+    let began = Instant::now();
+    let (first, second, third) = tokio::join!(
+        upstream.acquire(Scratch::default()),
+        upstream.acquire(Scratch::default()),
+        upstream.acquire(Scratch::default())
+    );
+    assert_eq!(first.unwrap_err(), Unavailable::TimedOut);
+    assert_eq!(second.unwrap_err(), Unavailable::TimedOut);
+    assert_eq!(third.unwrap_err(), Unavailable::QueueFull);
+    assert!(began.elapsed() >= Duration::from_secs(3));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(
+        Arc::strong_count(&upstream),
+        1,
+        "nothing looks at the queue any more"
+    );
+}

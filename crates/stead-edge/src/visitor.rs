@@ -1,0 +1,289 @@
+//! A visitor's connection: what was read from it, and what is still to be written.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::sendfile;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::buffer::Buffer;
+
+/// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
+const LIMIT: usize = 1024 * 1024;
+/// Files, and bytes between them, held for a visitor who reads slowly.
+const SEGMENT_LIMIT: usize = 16;
+/// Memory that an empty output keeps for the next response, bytes.
+const KEPT: usize = 8 * 1024;
+/// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
+const FILE_PIECE: usize = 2 * 1024 * 1024;
+
+/// A visitor's connection.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) socket: TcpStream,
+    pub(crate) input: Buffer,
+    pub(crate) output: Output,
+    /// The visitor has closed its side.
+    pub(crate) ended: bool,
+}
+
+/// What is still to be written, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Bytes that come before all segments.
+    first: Vec<u8>,
+    sent: usize,
+    segments: VecDeque<Segment>,
+    /// Anything of the current response was sent.
+    begun: bool,
+    /// Bytes in `first` and `segments` that were not sent, without files.
+    held: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Vec<u8>),
+    File {
+        file: Arc<File>,
+        offset: u64,
+        left: u64,
+    },
+}
+
+impl Output {
+    /// A place for bytes at the end.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.held += bytes.len();
+        match self.segments.back_mut() {
+            None => self.first.extend_from_slice(bytes),
+            Some(Segment::Bytes(last)) => last.extend_from_slice(bytes),
+            Some(Segment::File { .. }) => self.segments.push_back(Segment::Bytes(bytes.to_vec())),
+        }
+    }
+
+    /// Build bytes in place, at the end.
+    pub(crate) fn write_with(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
+        if matches!(self.segments.back(), Some(Segment::File { .. })) {
+            self.segments.push_back(Segment::Bytes(Vec::new()));
+        }
+        let last = match self.segments.back_mut() {
+            Some(Segment::Bytes(last)) => last,
+            _ => &mut self.first,
+        };
+        let before = last.len();
+        build(last);
+        self.held += last.len() - before;
+    }
+
+    /// A part of a file, at the end.
+    pub(crate) fn write_file(&mut self, file: Arc<File>, offset: u64, length: u64) {
+        if length > 0 {
+            self.segments.push_back(Segment::File {
+                file,
+                offset,
+                left: length,
+            });
+        }
+    }
+
+    /// Everything was sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held == 0 && self.segments.is_empty()
+    }
+
+    /// The visitor reads slowly: nothing more is taken in before some of this was sent. A file
+    /// costs a descriptor, whatever its length.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held >= LIMIT || self.segments.len() >= SEGMENT_LIMIT
+    }
+
+    /// Bytes held in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Another response begins; the one before was sent.
+    pub(crate) fn begin(&mut self) {
+        self.begun = false;
+    }
+
+    /// Nothing of the current response has left yet.
+    pub(crate) fn is_unseen(&self) -> bool {
+        !self.begun
+    }
+
+    /// Keep no more memory than a small response needs: the visitor may be idle for long.
+    pub(crate) fn rest(&mut self) {
+        if self.first.is_empty() && self.first.capacity() > KEPT {
+            self.first = Vec::new();
+        }
+    }
+
+    /// What of the bytes was not sent.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.first[self.sent..].to_vec();
+        for segment in &self.segments {
+            if let Segment::Bytes(more) = segment {
+                bytes.extend_from_slice(more);
+            }
+        }
+        bytes
+    }
+
+    /// Forget what was not sent.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Visitor {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            input: Buffer::default(),
+            output: Output::default(),
+            ended: false,
+        }
+    }
+
+    /// Read more into `input`, which holds at most `limit` bytes. `Ok(0)`: the visitor has closed its
+    /// side, or the buffer is full.
+    pub(crate) fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.input.is_empty() {
+            // No buffer is held while nothing comes.
+            ready!(self.socket.poll_read_ready(context))?;
+        }
+        let Some(room) = self.input.room(limit) else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buffer = ReadBuf::new(room);
+        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let length = buffer.filled().len();
+                self.input.filled(length);
+                self.ended |= length == 0;
+                if length == 0 {
+                    self.input.rest();
+                }
+                Poll::Ready(Ok(length))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.input.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
+    pub(crate) fn has_spoken(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(self.socket.as_fd(), &mut [0; 1], flags), Ok((length, _)) if length > 0)
+    }
+
+    /// Write what is held. Ready when everything was sent; `progress` says whether anything was.
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let output = &mut self.output;
+        while output.sent < output.first.len() {
+            let bytes = &output.first[output.sent..];
+            let Poll::Ready(length) = Pin::new(&mut self.socket).poll_write(context, bytes) else {
+                // A visitor who is always a little behind must not make it grow for ever.
+                if output.sent > output.first.len() / 2 {
+                    output.first.drain(..output.sent);
+                    output.sent = 0;
+                }
+                return Poll::Pending;
+            };
+            let length = length?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *progress = true;
+            output.begun = true;
+            output.sent += length;
+            output.held -= length;
+        }
+        output.first.clear();
+        output.sent = 0;
+        while let Some(segment) = output.segments.front_mut() {
+            match segment {
+                Segment::Bytes(bytes) => {
+                    // Becomes the first part, which knows how much of it was sent.
+                    output.first = std::mem::take(bytes);
+                    output.segments.pop_front();
+                    return self.poll_flush(context, progress);
+                }
+                Segment::File { file, offset, left } => {
+                    let length = ready!(poll_sendfile(&self.socket, context, file, offset, *left))?;
+                    if length == 0 {
+                        // The file is shorter than it was.
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    *progress = true;
+                    *left -= length;
+                    if *left == 0 {
+                        output.segments.pop_front();
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Write bytes past `output`, which is empty.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(
+            self.socket.as_fd(),
+            rustix::net::Shutdown::Write,
+        )?)
+    }
+}
+
+fn poll_sendfile(
+    socket: &TcpStream,
+    context: &mut Context<'_>,
+    file: &File,
+    offset: &mut u64,
+    left: u64,
+) -> Poll<io::Result<u64>> {
+    loop {
+        ready!(socket.poll_write_ready(context))?;
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE);
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(length) => return Poll::Ready(Ok(length as u64)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

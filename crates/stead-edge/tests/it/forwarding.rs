@@ -1,0 +1,351 @@
+//! Requests through the edge to the worker and back.
+
+use std::time::Duration;
+
+use stead_edge::Settings;
+use stead_model::messages::EdgeEvent;
+use stead_model::release::Protocol;
+
+use crate::running::{Running, Worker, table, upstream};
+
+const APP: &str = r#"
+import json, os, tempfile, time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/environ":
+        body = json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [body]
+    if path == "/echo":
+        data = environ["wsgi.input"].read()
+        start_response("200 OK", [("X-Length", str(len(data)))])
+        return [data]
+    if path == "/count":
+        total = 0
+        while True:
+            piece = environ["wsgi.input"].read(65536)
+            if not piece:
+                break
+            total += len(piece)
+        start_response("200 OK", [])
+        return [str(total).encode()]
+    if path == "/stream":
+        def pieces():
+            for number in range(5):
+                yield b"piece %d\n" % number
+        start_response("200 OK", [])
+        return pieces()
+    if path == "/large":
+        start_response("200 OK", [])
+        return [b"x" * 3000000]
+    if path == "/file":
+        file = tempfile.TemporaryFile()
+        file.write(b"0123456789" * 30000)
+        file.seek(5)
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](file)
+    if path == "/fail":
+        raise ValueError("as asked")
+    if path == "/fail-late":
+        def pieces():
+            yield b"some"
+            raise ValueError("as asked")
+        start_response("200 OK", [])
+        return pieces()
+    if path == "/slow":
+        time.sleep(float(environ["QUERY_STRING"]))
+    if path == "/die":
+        os._exit(9)
+    if path == "/nothing":
+        start_response("204 No Content", [])
+        return []
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    return [b"hello\n"]
+"#;
+
+#[test]
+fn requests_of_one_connection_are_answered_in_order() {
+    let (running, _worker) = Running::app(APP, 4);
+    let mut visitor = running.visit();
+    visitor.send(
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /environ HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(visitor.answer(false).text(), "hello\n");
+    assert!(
+        visitor
+            .answer(false)
+            .text()
+            .contains("\"PATH_INFO\": \"/environ\"")
+    );
+    let head = visitor.answer(true);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(visitor.answer(false).status, 204);
+    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let last = visitor.answer(false);
+    assert_eq!(last.header("connection"), Some("close"));
+    assert!(visitor.is_closed());
+}
+
+#[test]
+fn the_environ_is_that_of_pep_3333() {
+    let (running, _worker) = Running::app(APP, 2);
+    let answer = running.ask(
+        "GET /environ?a=1&b=%20 HTTP/1.1\r\nHost: shop.example.com:8080\r\nX-Thing: one\r\nx-thing: two\r\nCookie: a=1\r\nCookie: b=2\r\n\
+         X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nProxy: http://evil\r\nConnection: X-Forwarded-For, X-Private\r\nX-Private: 1\r\nX-Umlaut: \u{fc}\r\n\r\n",
+    );
+    let text = answer.text();
+    for expected in [
+        "\"QUERY_STRING\": \"a=1&b=%20\"",
+        "\"HTTP_X_THING\": \"one, two\"",
+        "\"HTTP_COOKIE\": \"a=1; b=2\"",
+        "\"HTTP_HOST\": \"shop.example.com:8080\"",
+        "\"SERVER_NAME\": \"shop.example.com\"",
+        "\"SERVER_PORT\": \"8080\"",
+        "\"SERVER_PROTOCOL\": \"HTTP/1.1\"",
+        "\"REMOTE_ADDR\": \"127.0.0.1\"",
+        "\"HTTP_X_FORWARDED_FOR\": \"127.0.0.1\"",
+        "\"HTTP_X_FORWARDED_PROTO\": \"http\"",
+        "\"wsgi.url_scheme\": \"http\"",
+        "\"HTTP_X_UMLAUT\": \"\\u00c3\\u00bc\"",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    for unwanted in ["6.6.6.6", "HTTP_PROXY", "X_PRIVATE", "CONTENT_LENGTH"] {
+        assert!(!text.contains(unwanted), "{unwanted} is in {text}");
+    }
+    let decoded = running.get("/a%20b/%C3%BC/../x");
+    assert_eq!(decoded.status, 400, "a dot segment has two meanings");
+}
+
+#[test]
+fn bodies_arrive_whole_whatever_their_size_and_framing() {
+    let (running, _worker) = Running::app(APP, 4);
+    for size in [0_usize, 1, 1000, 70_000, 300_000, 5_000_000] {
+        let body = vec![b'b'; size];
+        let mut visitor = running.visit();
+        visitor.send(
+            format!("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n").as_bytes(),
+        );
+        visitor.send(&body);
+        assert_eq!(visitor.answer(false).text(), size.to_string());
+        visitor.send(b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for piece in body.chunks(30_011) {
+            visitor.send(format!("{:x}\r\n", piece.len()).as_bytes());
+            visitor.send(piece);
+            visitor.send(b"\r\n");
+        }
+        visitor.send(b"0\r\n\r\n");
+        assert_eq!(visitor.answer(false).text(), size.to_string());
+        visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(
+            visitor.answer(false).text(),
+            "hello\n",
+            "the connection goes on after {size} bytes"
+        );
+    }
+}
+
+#[test]
+fn an_echo_of_megabytes_does_not_deadlock() {
+    let (running, _worker) = Running::app(APP, 4);
+    let mut visitor = running.visit();
+    let body: Vec<u8> = (0..4_000_000_u32)
+        .map(|number| (number * 7) as u8)
+        .collect();
+    visitor.send(
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .as_bytes(),
+    );
+    visitor.send(&body);
+    assert!(
+        visitor.answer(false).body == body,
+        "the body came back changed"
+    );
+}
+
+#[test]
+fn a_visitor_who_asks_first_is_told_to_go_on() {
+    let (running, _worker) = Running::app(APP, 4);
+    let mut visitor = running.visit();
+    visitor.send(
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    );
+    assert_eq!(visitor.raw(25), b"HTTP/1.1 100 Continue\r\n\r\n");
+    visitor.send(b"hello");
+    assert_eq!(visitor.answer(false).text(), "hello");
+}
+
+#[test]
+fn responses_of_every_kind_come_back_whole() {
+    let (running, _worker) = Running::app(APP, 4);
+    let stream = running.get("/stream");
+    assert_eq!(
+        stream.text(),
+        "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\n"
+    );
+    assert!(running.get("/large").body == vec![b'x'; 3_000_000]);
+    let file = running.get("/file");
+    assert_eq!(file.body.len(), 299_995);
+    assert!(file.body.starts_with(b"56789012345"));
+    let old = running.ask("GET /stream HTTP/1.0\r\n\r\n");
+    assert!(old.header("transfer-encoding").is_none());
+    assert_eq!(old.text().lines().count(), 5);
+    let cookies = running.get("/");
+    assert_eq!(cookies.head.matches("Set-Cookie").count(), 2);
+}
+
+#[test]
+fn a_failing_app_is_a_500_and_a_half_answer_is_cut() {
+    let (running, _worker) = Running::app(APP, 4);
+    let failed = running.get("/fail");
+    assert_eq!(failed.status, 500);
+    assert!(
+        failed
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/html")
+    );
+    let json = running.ask("GET /fail HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    assert_eq!(json.header("content-type"), Some("application/json"));
+    let late = running.get("/fail-late");
+    assert!(late.cut || late.status >= 500);
+    assert_eq!(running.get("/").status, 200);
+}
+
+#[test]
+fn a_worker_that_dies_in_a_request_is_a_502_and_is_reported() {
+    let (mut running, worker) = Running::app(APP, 4);
+    assert_eq!(running.get("/die").status, 502);
+    let id = worker.instance.id;
+    running.wait_for(
+        |event| matches!(event, EdgeEvent::InstanceFailed { instance, .. } if *instance == id),
+    );
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_a_504_and_is_reported() {
+    let worker = Worker::start(APP, 4);
+    let mut spec = upstream(Protocol::Frames, vec![worker.instance.clone()]);
+    let mut running = Running::start(table(spec.clone()));
+    assert_eq!(running.get("/").status, 200, "the app is imported");
+    spec.timeout = Duration::from_millis(500);
+    running.publish(table(spec));
+    assert_eq!(running.get("/slow?20").status, 504);
+    let event = running.wait_for(|event| matches!(event, EdgeEvent::RequestTimedOut { .. }));
+    let expected = EdgeEvent::RequestTimedOut {
+        instance: worker.instance.id,
+        request: "GET /slow".into(),
+    };
+    assert_eq!(event, expected);
+    assert_eq!(running.get("/").status, 200, "the other threads serve on");
+}
+
+#[test]
+fn requests_wait_in_a_queue_that_has_an_end() {
+    let worker = Worker::start(APP, 1);
+    let mut spec = upstream(Protocol::Frames, vec![worker.instance.clone()]);
+    spec.queue_limit = 1;
+    let running = Running::start(table(spec));
+    assert_eq!(running.get("/").status, 200);
+    let mut first = running.visit();
+    first.send(b"GET /slow?1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    let mut second = running.visit();
+    second.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    let third = running.get("/");
+    assert_eq!(
+        (third.status, third.header("retry-after")),
+        (503, Some("5"))
+    );
+    assert_eq!(first.answer(false).status, 200);
+    assert_eq!(second.answer(false).status, 200);
+}
+
+#[test]
+fn slow_requests_use_the_threads_of_an_instance() {
+    let (running, _worker) = Running::app(APP, 16);
+    let began = std::time::Instant::now();
+    let mut visitors: Vec<_> = (0..10).map(|_| running.visit()).collect();
+    for visitor in &mut visitors {
+        visitor.send(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for visitor in &mut visitors {
+        assert_eq!(visitor.answer(false).status, 200);
+    }
+    // One after the other they would take five seconds.
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn a_visitor_who_says_nothing_is_let_go() {
+    let worker = Worker::start(APP, 1);
+    let settings = Settings {
+        header_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(200),
+        ..Settings::default()
+    };
+    let running = Running::with(
+        settings,
+        table(upstream(Protocol::Frames, vec![worker.instance.clone()])),
+    );
+    assert!(running.visit().is_closed());
+    let mut half = running.visit();
+    half.send(b"GET / HTTP/1.1\r\nHo");
+    assert_eq!(half.answer(false).status, 408);
+    let mut idle = running.visit();
+    idle.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(idle.answer(false).status, 200);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_a_413() {
+    let worker = Worker::start(APP, 4);
+    let mut small = table(upstream(Protocol::Frames, vec![worker.instance.clone()]));
+    small.routes[0].body_limit = 1000;
+    let running = Running::start(small);
+    let declared = running.ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
+    assert_eq!(
+        (declared.status, declared.header("connection")),
+        (413, Some("close"))
+    );
+    let chunk = "a".repeat(600);
+    let chunked = running.ask(&format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n258\r\n{chunk}\r\n258\r\n{chunk}\r\n0\r\n\r\n"
+    ));
+    assert_eq!(chunked.status, 413);
+}
+
+#[test]
+fn draining_lets_requests_end_and_closes_idle_connections() {
+    let (running, _worker) = Running::app(APP, 4);
+    let mut idle = running.visit();
+    idle.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(idle.answer(false).status, 200);
+    let mut busy = running.visit();
+    busy.send(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    let address = running.address;
+    let draining = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        runtime.block_on(running.edge.drain(deadline))
+    });
+    assert!(idle.is_closed());
+    let answer = busy.answer(false);
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    drop(busy);
+    assert_eq!(draining.join().unwrap(), 0);
+    assert!(std::net::TcpStream::connect(address).is_err());
+}

@@ -1,0 +1,11 @@
+//! The edge as visitors meet it: real sockets, and the real worker behind it.
+
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod forwarding;
+mod framing;
+mod http_upstreams;
+mod refused;
+mod running;
+mod tables;

@@ -1,0 +1,254 @@
+//! `[route]` and `[[route]]`: which visitors go where.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::DeValue;
+
+use super::section::{Pair, Section, describe};
+use super::{Process, Program, Route, keys, values};
+use crate::config_error::{Problem, nearest};
+
+/// Every route of the file in its order, each with where it was read.
+pub(super) fn read<'a>(top: &Section<'a>) -> Vec<(Section<'a>, Route)> {
+    let mut seen = Seen::default();
+    let routes = sections(top)
+        .into_iter()
+        .map(|section| {
+            let route = route(&section, &mut seen);
+            (section, route)
+        })
+        .collect();
+    check_loops(top, &seen.redirects);
+    routes
+}
+
+/// What must not be said twice in one file.
+#[derive(Default)]
+struct Seen {
+    /// Host (`*`: every one) and path.
+    routed: BTreeSet<(String, String)>,
+    /// From → to, and where.
+    redirects: BTreeMap<String, (String, usize)>,
+}
+
+fn sections<'a>(top: &Section<'a>) -> Vec<Section<'a>> {
+    let Some((at, value)) = top.value("route") else {
+        return Vec::new();
+    };
+    let open = |table, at| Section::open(top.file, table, "route".to_owned(), at, &keys::ROUTE);
+    match value.get_ref() {
+        DeValue::Table(table) => vec![open(table, at)],
+        DeValue::Array(list) => {
+            let mut sections = Vec::new();
+            for item in list.iter() {
+                match item.get_ref().as_table() {
+                    Some(table) => sections.push(open(table, item.span().start)),
+                    None => not_a_route(
+                        top,
+                        item.span().start,
+                        item.get_ref(),
+                        top.given(item.span()),
+                    ),
+                }
+            }
+            sections
+        }
+        other => {
+            not_a_route(top, value.span().start, other, top.given(value.span()));
+            Vec::new()
+        }
+    }
+}
+
+fn not_a_route(top: &Section<'_>, at: usize, value: &DeValue<'_>, written: &str) {
+    let message = format!(
+        "invalid `route`: wanted a table, got {}",
+        describe(value, written)
+    );
+    top.file.report(
+        at,
+        "route",
+        message,
+        Some("it is a table: `[route]`, or several `[[route]]`".into()),
+    );
+}
+
+fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
+    let path = section.string("path", values::url_prefix);
+    let path_known = path.is_some() || !section.has("path");
+    let route = Route {
+        hosts: section.strings("hosts", |text| values::host(text, true)),
+        path: path.unwrap_or_else(|| "/".into()),
+        process: section.string("process", |text| {
+            values::name(text).map(|()| text.to_owned())
+        }),
+        static_folders: static_folders(section),
+        body_limit: section.size("body-limit", "1B"),
+        redirects: redirects(section, &mut seen.redirects),
+    };
+    if section.table.is_empty() {
+        section.wrong(
+            "`route` is empty".into(),
+            Some("for example: hosts = [\"shop.example.com\"]".into()),
+        );
+    }
+    let empty_list = section
+        .value("hosts")
+        .and_then(|(_, value)| value.get_ref().as_array());
+    if empty_list.is_some_and(|list| list.is_empty()) {
+        section.conflict(
+            "hosts",
+            "the list is empty",
+            "leave `hosts` out: every host is meant then".to_owned(),
+        );
+    }
+    let every = vec![String::from("*")];
+    for host in if section.has("hosts") {
+        &route.hosts
+    } else {
+        &every
+    } {
+        if path_known && !seen.routed.insert((host.clone(), route.path.clone())) {
+            let shown = if host == "*" { "every host" } else { host };
+            let key = if section.has("hosts") {
+                "hosts"
+            } else {
+                "path"
+            };
+            section.conflict(
+                key,
+                format!("`{shown}` with the path `{}` is routed twice", route.path),
+                None,
+            );
+        }
+    }
+    route
+}
+
+fn static_folders(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut folders = BTreeMap::new();
+    for Pair {
+        key,
+        key_at,
+        value,
+        value_at,
+    } in section.pairs("static")
+    {
+        let prefix =
+            values::url_prefix(key).map_err(|problem| section.invalid("static", key_at, problem));
+        let folder = values::relative_path(value)
+            .map_err(|problem| section.invalid("static", value_at, problem));
+        let (Ok(prefix), Ok(folder)) = (prefix, folder) else {
+            continue;
+        };
+        if folder == "." {
+            let problem =
+                Problem::new("the whole source would be served, with its configuration and code");
+            section.invalid(
+                "static",
+                value_at,
+                problem.hint("name the folder with the files for visitors"),
+            );
+        } else if folders.insert(prefix.clone(), folder).is_some() {
+            section.invalid(
+                "static",
+                key_at,
+                Problem::new(format!("`{prefix}` is there twice")),
+            );
+        }
+    }
+    folders
+}
+
+fn redirects(
+    section: &Section<'_>,
+    all: &mut BTreeMap<String, (String, usize)>,
+) -> BTreeMap<String, String> {
+    let mut own = BTreeMap::new();
+    for Pair {
+        key,
+        key_at,
+        value,
+        value_at,
+    } in section.pairs("redirects")
+    {
+        let from = values::host(key, false)
+            .map_err(|problem| section.invalid("redirects", key_at, problem));
+        let to = values::host(value, false)
+            .map_err(|problem| section.invalid("redirects", value_at, problem));
+        let (Ok(from), Ok(to)) = (from, to) else {
+            continue;
+        };
+        match all.insert(from.clone(), (to.clone(), key_at)) {
+            Some(_) => section.invalid(
+                "redirects",
+                key_at,
+                Problem::new(format!("`{from}` is redirected twice")),
+            ),
+            None => {
+                own.insert(from, to);
+            }
+        }
+    }
+    own
+}
+
+/// Report redirects that never end, at each of their links.
+fn check_loops(top: &Section<'_>, all: &BTreeMap<String, (String, usize)>) {
+    for (from, (_, at)) in all {
+        let mut chain = vec![from.as_str()];
+        while let Some((next, _)) = chain.last().and_then(|host| all.get(*host)) {
+            let known = chain.contains(&next.as_str());
+            chain.push(next);
+            if next == from {
+                let path: Vec<String> = chain.iter().map(|host| format!("`{host}`")).collect();
+                let message = format!(
+                    "invalid `redirects` in `route`: they go round in a circle: {}",
+                    path.join(" → ")
+                );
+                top.file.report(*at, "route.redirects", message, None);
+            }
+            if known {
+                break;
+            }
+        }
+    }
+}
+
+/// Routes that name a process must name one of the file, if it has any.
+pub(super) fn check_processes(
+    routes: &[(Section<'_>, Route)],
+    processes: &BTreeMap<String, Process>,
+) {
+    if processes.is_empty() {
+        return;
+    }
+    for (section, _) in routes {
+        let Some((_, value)) = section.value("process") else {
+            continue;
+        };
+        let Some(name) = value.get_ref().as_str() else {
+            continue;
+        };
+        let at = value.span().start;
+        match processes.get(name) {
+            Some(process) => {
+                if matches!(process.program, Program::Static(_)) && section.has("body-limit") {
+                    section.conflict(
+                        "body-limit",
+                        "a `static` process takes no request body",
+                        None,
+                    );
+                }
+            }
+            None if name == "web" => {}
+            None => {
+                let problem =
+                    Problem::new(format!("there is no `process.{}`", super::shorten(name)));
+                let hint = nearest(name, processes.keys().map(String::as_str))
+                    .map(|near| format!("did you mean \"{near}\"?"));
+                section.invalid("process", at, Problem { hint, ..problem });
+            }
+        }
+    }
+}

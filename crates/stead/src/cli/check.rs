@@ -1,0 +1,44 @@
+//! `stead check`: what would be built and run, and what is missing, without doing it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::problem::Problem;
+use crate::render::{Terminal, check_json, check_text};
+use crate::source;
+
+/// Say what would be built and run, and what is missing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  stead check                 of this directory
+  stead check shop --json     as facts for a program
+
+Exit code 1: something is missing, `stead up` would fail.")]
+pub(super) struct Arguments {
+    /// The app's source
+    #[arg(default_value = ".", hide_default_value = true)]
+    dir: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    let dir = source::directory(&arguments.dir, "check")?;
+    let loaded = source::load(&dir)?;
+    let source = stead_build::Source {
+        state: dir.join(source::STATE),
+        dir,
+        number: 1,
+    };
+    let findings = stead_build::check(&loaded.manifest, &source);
+    match arguments.json {
+        true => terminal.raw(check_json(&loaded, &findings).as_bytes()),
+        false => terminal.out(&check_text(&loaded, &findings)),
+    }
+    match findings.iter().any(|finding| finding.blocks) {
+        true => Ok(ExitCode::FAILURE),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,28 @@
+//! `stead completions`: a script for a shell, on stdout.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::problem::Problem;
+use crate::render::Terminal;
+
+/// Print a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  stead completions bash > ~/.local/share/bash-completion/completions/stead
+  stead completions zsh > ~/.zfunc/_stead
+  stead completions fish > ~/.config/fish/completions/stead.fish")]
+pub(super) struct Arguments {
+    /// For which shell
+    shell: Shell,
+}
+
+pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    let mut script = Vec::new();
+    let mut command = super::Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "stead", &mut script);
+    terminal.raw(&script);
+    Ok(ExitCode::SUCCESS)
+}

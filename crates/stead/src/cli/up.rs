@@ -1,0 +1,90 @@
+//! `stead up`: run the app of a directory here, agent and edge in one process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::problem::Problem;
+use crate::render::Terminal;
+use crate::source;
+use crate::up::{self, AccessLog, Options};
+
+/// Run the app here: build it, start its instances, serve visitors
+#[derive(Debug, clap::Args)]
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
+  stead up                    the app of this directory, at http://127.0.0.1:8000
+  stead up shop --watch       reload when the source in `shop` changes
+  stead up --port 0           at any free port, which is printed
+  stead up --host 0.0.0.0     for visitors from other machines too
+
+Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
+SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.
+
+--watch reloads when a file of the source changes: code, templates, configuration, lock files.
+It passes over what git ignores, hidden directories, virtual environments, node_modules,
+volumes, databases, logs, static folders (the edge serves those as they are), editors' temporary
+files, and files that the app itself writes whenever it starts."
+)]
+pub(super) struct Arguments {
+    /// The app's source
+    #[arg(default_value = ".", hide_default_value = true)]
+    dir: PathBuf,
+
+    /// Where visitors connect; 0 is any free port
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+
+    /// The name or address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+
+    /// Reload when the source changes
+    #[arg(long)]
+    watch: bool,
+
+    /// Open the browser when the app answers
+    #[arg(long)]
+    open: bool,
+
+    /// How access lines are written
+    #[arg(long, value_name = "FORMAT", default_value = "combined")]
+    log_format: LogFormat,
+
+    /// Where access lines go: a file, `-` (here) or `off` [default: .stead/logs/access.log]
+    #[arg(long, value_name = "PATH|off")]
+    access_log: Option<PathBuf>,
+
+    /// Where environments, volumes, secrets and logs are kept [default: .stead in DIR]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum LogFormat {
+    /// As Apache and nginx do.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    let dir = source::directory(&arguments.dir, "up")?;
+    let access_log = match arguments.access_log {
+        None => AccessLog::Kept,
+        Some(path) if path.as_os_str() == "off" => AccessLog::Off,
+        Some(path) if path.as_os_str() == "-" => AccessLog::File("/dev/stdout".into()),
+        Some(path) => AccessLog::File(path),
+    };
+    let options = Options {
+        state: arguments.state.unwrap_or_else(|| dir.join(source::STATE)),
+        dir,
+        port: arguments.port,
+        host: arguments.host,
+        watch: arguments.watch,
+        open: arguments.open,
+        access_log,
+        access_json: arguments.log_format == LogFormat::Json,
+    };
+    up::run(options, terminal)
+}

@@ -1,0 +1,105 @@
+//! Everything that a person sees, and the only place that prints.
+//!
+//! Facts go to stdout, errors and progress to stderr. Colours and moving lines appear only on a
+//! terminal that wants them. A reader that went away (`stead check | head -1`) is no error.
+
+mod error;
+mod facts;
+mod line;
+mod live;
+mod text;
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anstream::AutoStream;
+use indicatif::ProgressBar;
+
+pub(crate) use facts::{check_json, check_text};
+pub(crate) use live::{Event, Live};
+
+use crate::problem::Problem;
+
+/// Where a person looks. Cheap to clone; lines of several threads never mix.
+#[derive(Clone)]
+pub(crate) struct Terminal {
+    screen: Arc<Mutex<Screen>>,
+    /// stderr is a terminal: moving lines are welcome.
+    pub(crate) moving: bool,
+}
+
+struct Screen {
+    out: AutoStream<std::io::Stdout>,
+    err: AutoStream<std::io::Stderr>,
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal {
+    /// stdout and stderr of this process, as `--color`, `NO_COLOR` and the terminal want them.
+    pub(crate) fn new() -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            screen: Arc::new(Mutex::new(Screen {
+                out: AutoStream::auto(std::io::stdout()),
+                err: AutoStream::auto(std::io::stderr()),
+                bar: None,
+            })),
+            moving: std::io::stderr().is_terminal() && !dumb,
+        }
+    }
+
+    /// Print to stdout as it is; `text` ends its own lines.
+    pub(crate) fn out(&self, text: &str) {
+        self.write(|screen| {
+            let _ = screen.out.write_all(text.as_bytes());
+            let _ = screen.out.flush();
+        });
+    }
+
+    /// Print to stderr as it is; `text` ends its own lines.
+    pub(crate) fn err(&self, text: &str) {
+        self.write(|screen| {
+            let _ = screen.err.write_all(text.as_bytes());
+        });
+    }
+
+    /// Print bytes that no style may touch: completion scripts, JSON.
+    pub(crate) fn raw(&self, bytes: &[u8]) {
+        self.write(|_| {
+            let mut out = std::io::stdout().lock();
+            let _ = out.write_all(bytes);
+            let _ = out.flush();
+        });
+    }
+
+    /// Print a failure in the form that all failures have.
+    pub(crate) fn problem(&self, problem: &Problem) {
+        self.err(&error::text(problem));
+    }
+
+    /// Print a failure at once, whatever this or another thread is printing.
+    pub(crate) fn last_words(&self, problem: &Problem) {
+        let mut err = AutoStream::auto(std::io::stderr());
+        let _ = err.write_all(error::text(problem).as_bytes());
+    }
+
+    /// Print a sentence that is no failure.
+    pub(crate) fn note(&self, sentence: &str) {
+        self.err(&error::note(sentence));
+    }
+
+    fn write(&self, write: impl FnOnce(&mut Screen)) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        match screen.bar.clone() {
+            Some(bar) => bar.suspend(|| write(&mut screen)),
+            None => write(&mut screen),
+        }
+    }
+
+    fn set_bar(&self, bar: Option<ProgressBar>) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = std::mem::replace(&mut screen.bar, bar) {
+            old.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The sockets that visitors connect to.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use super::occupant;
+use crate::problem::{Problem, because};
+
+/// How many connections may wait to be accepted; the kernel caps it at `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Listen on every address that `host` has. With port 0, all have the same free port.
+pub(super) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|_| unknown_host(host))?
+        .collect();
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut refusal = None;
+    for mut address in addresses {
+        if let Some(first) = listeners.first().and_then(|first| first.local_addr().ok()) {
+            address.set_port(first.port());
+        }
+        match listen(address) {
+            Ok(listener) => listeners.push(listener),
+            // A name such as `localhost` may have an address that this machine does not serve.
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                refusal.get_or_insert((address, error));
+            }
+            Err(error) => return Err(refused(address, &error)),
+        }
+    }
+    match (listeners.is_empty(), refusal) {
+        (false, _) => Ok(listeners),
+        (true, Some((address, error))) => Err(refused(address, &error)),
+        (true, None) => Err(unknown_host(host)),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Connections of the last run that linger in TIME_WAIT are no reason to refuse.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if let IpAddr::V6(ip) = address.ip() {
+        // `::` is for IPv4 visitors too; `::1` cannot be.
+        sockopt::set_ipv6_v6only(&socket, !ip.is_unspecified())?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn unknown_host(host: &str) -> Problem {
+    Problem::invocation(format!("cannot listen on `{host}`"))
+        .cause("no address is known for that name")
+        .hint("stead up --host 127.0.0.1")
+}
+
+fn refused(address: SocketAddr, error: &io::Error) -> Problem {
+    let problem = Problem::new(format!("cannot listen on `{address}`"));
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            let cause = match occupant::of(address) {
+                Some(occupant) => format!("the port is in use by {occupant}"),
+                None => "the port is in use by a program of another user".to_owned(),
+            };
+            let problem = problem.cause(cause);
+            match free_port(address) {
+                Some(port) => problem.hint(format!("stead up --port {port}")),
+                None => problem.hint("stead up --port 0"),
+            }
+        }
+        ErrorKind::PermissionDenied if address.port() < 1024 => problem
+            .cause(format!("port {} is for root alone", address.port()))
+            .hint("stead up --port 8000"),
+        ErrorKind::AddrNotAvailable => Problem {
+            fault: crate::problem::Fault::Invocation,
+            ..problem
+                .cause("this machine does not have that address")
+                .hint("stead up --host 0.0.0.0")
+        },
+        _ => problem.cause(because(error)),
+    }
+}
+
+/// The next port that could be used instead.
+fn free_port(address: SocketAddr) -> Option<u16> {
+    let next = address.port().checked_add(1)?;
+    (next..=next.saturating_add(20))
+        .find(|port| listen(SocketAddr::new(address.ip(), *port)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_a_name_share_one_free_port() {
+        let listeners = bind("localhost", 0).unwrap();
+        let ports: Vec<u16> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect();
+        assert!(!ports.is_empty());
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0));
+    }
+
+    #[test]
+    fn a_port_in_use_names_the_program_and_a_free_port() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let problem = bind("127.0.0.1", port).unwrap_err();
+        let expected = format!("process {}", std::process::id());
+        assert!(problem.causes[0].contains(&expected), "{problem:?}");
+        assert!(problem.hint.unwrap().starts_with("stead up --port "));
+    }
+
+    #[test]
+    fn a_name_without_address_is_refused() {
+        let problem = bind("no such host", 0).unwrap_err();
+        assert_eq!(problem.exit_code(), 2);
+    }
+}

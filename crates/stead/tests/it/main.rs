@@ -1,0 +1,13 @@
+//! Runs the real program and looks at what a person sees.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod command_line;
+mod errors;
+mod examples;
+mod facts;
+mod failing_apps;
+mod reloading;
+mod running;
+mod serving;
+mod stopping;

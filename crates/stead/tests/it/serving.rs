@@ -1,0 +1,119 @@
+//! `stead up` of real apps.
+
+use crate::running::{Tree, WSGI, get};
+
+#[test]
+fn a_wsgi_app_without_a_file_is_served() {
+    let tree = Tree::new(&[("wsgi.py", WSGI)]);
+    let mut running = tree.serve(&[]);
+    assert!(
+        running
+            .seen()
+            .contains("no stead.toml: running what was detected; `stead init` writes it down")
+    );
+    let answer = running.get("/");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "one"));
+    assert!(running.stop().success());
+}
+
+#[test]
+fn state_lies_in_a_directory_that_git_does_not_see() {
+    let tree = Tree::wsgi();
+    let mut running = tree.serve(&[]);
+    assert_eq!(tree.read(".stead/.gitignore"), "*\n");
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_static_site_is_served() {
+    let tree = Tree::new(&[("index.html", "<h1>home</h1>"), ("css/a.css", "a{}")]);
+    let mut running = tree.serve(&[]);
+    assert_eq!(running.get("/").body, "<h1>home</h1>");
+    assert_eq!(running.get("/css/a.css").body, "a{}");
+    assert_eq!(running.get("/.stead/lock").status, 404);
+    assert!(running.stop().success());
+}
+
+#[test]
+fn every_host_works_on_localhost() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\nwsgi = \"app:application\"\ncount = 1\n[route]\nhosts = [\"shop.example.com\", \"www.shop.example.com\"]\nredirects = { \"www.shop.example.com\" = \"shop.example.com\" }\n",
+    );
+    let mut running = tree.serve(&[]);
+    let address = running.address();
+    let status = |host: &str| get(&address, host, "/").unwrap().status;
+    assert_eq!(status("shop.example.com"), 200);
+    assert_eq!(status("www.shop.example.com"), 308);
+    assert_eq!(status("localhost"), 200);
+    assert_eq!(status(&address), 200);
+    assert_eq!(status("shop.example.com.localhost"), 200);
+    assert_eq!(status("other.example.com"), 421);
+    assert!(running.stop().success());
+}
+
+#[test]
+fn lines_of_instances_are_shown_with_their_source_and_kept() {
+    let tree = Tree::wsgi();
+    tree.write("app.py", &format!("import sys\nprint('started', flush=True)\nprint('\\x1b[2Jfrom stderr', file=sys.stderr)\n{WSGI}"));
+    let mut running = tree.serve(&[]);
+    running.wait_for("web.1  | started");
+    running.wait_for("web.1  | \\u{1b}[2Jfrom stderr");
+    assert!(running.stop().success());
+    assert!(tree.read(".stead/logs/web.1.log").contains("started"));
+}
+
+#[test]
+fn access_lines_go_where_they_are_wanted() {
+    let tree = Tree::wsgi();
+    let mut running = tree.serve(&["--access-log", "here.log", "--log-format", "json"]);
+    assert_eq!(running.get("/x?y=1").status, 200);
+    assert!(running.stop().success());
+    let log = tree.read("here.log");
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(line["status"], 200);
+
+    let mut running = tree.serve(&["--access-log", "off"]);
+    assert_eq!(running.get("/").status, 200);
+    assert!(running.stop().success());
+    assert!(!tree.path().join(".stead/logs/access.log").exists());
+}
+
+#[test]
+fn release_numbers_count_up_over_runs() {
+    let tree = Tree::wsgi();
+    for number in 1..=2 {
+        let mut running = tree.serve(&[]);
+        running.wait_for(&format!("release {number} serves"));
+        assert!(running.stop().success());
+    }
+}
+
+#[test]
+fn a_worker_process_and_a_release_command_run_too() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\nwsgi = \"app:application\"\ncount = 1\n[process.worker]\ncommand = \"echo at work; exec sleep 600\"\n[release]\ncommand = \"echo before all\"\n",
+    );
+    let mut running = tree.serve(&[]);
+    running.wait_for("| at work");
+    running.wait_for("| before all");
+    assert!(running.stop().success());
+}
+
+#[test]
+fn visitors_who_come_before_the_app_is_there_wait() {
+    let tree = Tree::wsgi();
+    tree.write("app.py", &format!("import time\ntime.sleep(2)\n{WSGI}"));
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port().to_string()
+    };
+    let mut running = tree.up(&["--port", &port]);
+    running.wait_for("shop in ");
+    let answer = get(&format!("127.0.0.1:{port}"), "localhost", "/").unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "one"));
+    assert!(running.stop().success());
+}

@@ -1,0 +1,102 @@
+//! The end of `stead up`: drained, forced, killed.
+
+use rustix::process::Signal;
+
+use crate::running::{Tree, get, processes_with, wait_until};
+
+/// Answers after `/tmp`-like file `go` in the source exists.
+const SLOW: &str = r#"
+import os, time
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        print("in flight", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.02)
+    start_response("200 OK", [])
+    return [b"done"]
+"#;
+
+#[test]
+fn requests_in_flight_end_before_stead_does() {
+    let tree = Tree::wsgi();
+    tree.write("app.py", SLOW);
+    let mut running = tree.serve(&[]);
+    let address = running.address();
+    let visitor = std::thread::spawn(move || get(&address, "localhost", "/slow"));
+    running.wait_for("in flight");
+    running.signal(Signal::TERM);
+    running.wait_for("stopping: draining 1 connection; again to stop now");
+    tree.write("go", "");
+    let answer = visitor.join().unwrap().unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "done"));
+    assert!(running.ended().success());
+    running.wait_for("stopped");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let tree = Tree::wsgi();
+    tree.write("app.py", SLOW);
+    let mut running = tree.serve(&[]);
+    let address = running.address();
+    let visitor = std::thread::spawn(move || get(&address, "localhost", "/slow"));
+    running.wait_for("in flight");
+    running.signal(Signal::INT);
+    running.wait_for("again to stop now");
+    // Two signals close together are one wish.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    running.signal(Signal::INT);
+    assert_eq!(running.ended().code(), Some(130));
+    assert!(visitor.join().unwrap().is_err());
+    let dir = tree.path().to_string_lossy().into_owned();
+    wait_until("the end of every instance", || {
+        processes_with(&dir).is_empty()
+    });
+}
+
+#[test]
+fn no_orphan_is_left_when_stead_is_killed() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\nwsgi = \"app:application\"\ncount = 2\n[process.worker]\ncommand = \"setsid sleep 654321 & sleep 654322\"\n",
+    );
+    let running = tree.serve(&[]);
+    wait_until("the worker", || !processes_with("sleep 654321").is_empty());
+    running.signal(Signal::KILL);
+    let dir = tree.path().to_string_lossy().into_owned();
+    wait_until("the end of every instance", || {
+        processes_with(&dir).is_empty() && processes_with("sleep 65432").is_empty()
+    });
+}
+
+#[test]
+fn an_app_that_ignores_sigterm_is_killed_after_its_drain() {
+    let tree = Tree::new(&[(
+        "server.py",
+        "import signal, http.server, os\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nhttp.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ['PORT']), bind='127.0.0.1')\n",
+    )]);
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\ncommand = \"exec python3 server.py\"\ncount = 1\ndrain = \"1s\"\n",
+    );
+    let mut running = tree.serve(&[]);
+    assert_eq!(running.get("/server.py").status, 200);
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_stop_during_the_first_start_leaves_nothing() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "app.py",
+        "import time\nprint('importing', flush=True)\ntime.sleep(600)\n",
+    );
+    let mut running = tree.up(&[]);
+    running.wait_for("importing");
+    assert!(running.stop().success());
+    let dir = tree.path().to_string_lossy().into_owned();
+    wait_until("the end of every instance", || {
+        processes_with(&dir).is_empty()
+    });
+}

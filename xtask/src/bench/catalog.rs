@@ -1,0 +1,259 @@
+//! What is measured, as data: works, and the peers that do them.
+
+/// One kind of request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    /// On the command line.
+    pub(crate) name: &'static str,
+    /// In the results.
+    pub(crate) label: &'static str,
+    /// A directory of `bench/apps`.
+    pub(crate) app: &'static str,
+    /// What is asked for.
+    pub(crate) path: &'static str,
+    /// A script of `bench/wrk`, for requests with a body.
+    pub(crate) script: Option<&'static str>,
+    /// How many ask at once; one measurement for each.
+    pub(crate) connections: &'static [u32],
+}
+
+const FEW_AND_MANY: &[u32] = &[32, 256];
+/// 256 bodies of 10 MB at once would measure this machine's memory, not the peers.
+const FEW: &[u32] = &[32];
+
+/// The works under `wrk`.
+pub(crate) const WORKS: [Work; 6] = [
+    Work {
+        name: "hello",
+        label: "bare WSGI, 14 bytes",
+        app: "bare",
+        path: "/",
+        script: None,
+        connections: FEW_AND_MANY,
+    },
+    Work {
+        name: "flask",
+        label: "Flask, small JSON",
+        app: "flask",
+        path: "/",
+        script: None,
+        connections: FEW_AND_MANY,
+    },
+    Work {
+        name: "megabyte",
+        label: "1 MB response",
+        app: "bare",
+        path: "/megabyte",
+        script: None,
+        connections: FEW_AND_MANY,
+    },
+    Work {
+        name: "upload-64k",
+        label: "64 KB upload",
+        app: "bare",
+        path: "/upload",
+        script: Some("upload-64k.lua"),
+        connections: FEW_AND_MANY,
+    },
+    Work {
+        name: "upload-10m",
+        label: "10 MB upload",
+        app: "bare",
+        path: "/upload",
+        script: Some("upload-10m.lua"),
+        connections: FEW,
+    },
+    Work {
+        name: "sleep",
+        label: "20 ms sleep",
+        app: "bare",
+        path: "/sleep",
+        script: None,
+        connections: FEW_AND_MANY,
+    },
+];
+
+/// What a user might pick. Its programs listen on `127.0.0.1:{port}` together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// On the command line.
+    pub(crate) name: &'static str,
+    /// In the results.
+    pub(crate) label: &'static str,
+    /// How it is set up, in a few words.
+    pub(crate) setting: &'static str,
+    /// Started in this order.
+    pub(crate) programs: &'static [Program],
+    /// Which of the programs reloads the app at SIGHUP.
+    pub(crate) reloads: usize,
+}
+
+/// One program of a peer. In arguments and files `{run}` is the directory for sockets and
+/// the like, `{app}` the app's, `{venv}` the peers' environment, `{stead}` the binary,
+/// `{port}` the port, `{user}` who runs all this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    /// The argument vector.
+    pub(crate) arguments: &'static [&'static str],
+    /// Files of `bench/peers` that are filled in and written to `{run}`, under the second name.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+}
+
+const GUNICORN: Program = Program {
+    arguments: &["{venv}/bin/gunicorn", "--config", "{run}/gunicorn.conf.py"],
+    files: &[("gunicorn.conf.py", "gunicorn.conf.py")],
+};
+
+const NGINX: &[&str] = &[
+    "nginx",
+    "-p",
+    "{run}",
+    "-e",
+    "{run}/nginx.log",
+    "-c",
+    "{run}/nginx.conf",
+];
+
+/// Stead's own name among the peers.
+pub(crate) const STEAD: &str = "stead";
+
+/// Stead and those beside it.
+pub(crate) const PEERS: [Peer; 5] = [
+    Peer {
+        name: STEAD,
+        label: "Stead",
+        setting: "`stead up --access-log off`, else default settings",
+        programs: &[Program {
+            arguments: &[
+                "{stead}",
+                "up",
+                "{app}",
+                "--port",
+                "{port}",
+                "--access-log",
+                "off",
+            ],
+            files: &[],
+        }],
+        reloads: 0,
+    },
+    Peer {
+        name: "nginx-uwsgi",
+        label: "nginx → uwsgi",
+        setting: "2 processes, unix socket, uwsgi protocol",
+        programs: &[
+            Program {
+                arguments: &["uwsgi", "--ini", "{run}/uwsgi.ini"],
+                files: &[("uwsgi.ini", "uwsgi.ini")],
+            },
+            Program {
+                arguments: NGINX,
+                files: &[
+                    ("nginx.conf", "nginx.conf"),
+                    ("nginx-uwsgi.conf", "upstream.conf"),
+                ],
+            },
+        ],
+        reloads: 0,
+    },
+    Peer {
+        name: "nginx-gunicorn",
+        label: "nginx → gunicorn",
+        setting: "3 sync workers, unix socket, HTTP",
+        programs: &[
+            GUNICORN,
+            Program {
+                arguments: NGINX,
+                files: &[
+                    ("nginx.conf", "nginx.conf"),
+                    ("nginx-gunicorn.conf", "upstream.conf"),
+                ],
+            },
+        ],
+        reloads: 0,
+    },
+    Peer {
+        name: "caddy-gunicorn",
+        label: "caddy → gunicorn",
+        setting: "3 sync workers, unix socket, HTTP",
+        programs: &[
+            GUNICORN,
+            Program {
+                arguments: &["caddy", "run", "--config", "{run}/Caddyfile"],
+                files: &[("Caddyfile", "Caddyfile")],
+            },
+        ],
+        reloads: 0,
+    },
+    Peer {
+        name: "granian",
+        label: "granian alone",
+        setting: "2 workers, nothing in front",
+        programs: &[Program {
+            arguments: &[
+                "{venv}/bin/granian",
+                "--interface",
+                "wsgi",
+                "--workers",
+                "2",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "{port}",
+                "--no-access-log",
+                "--working-dir",
+                "{app}",
+                "app:application",
+            ],
+            files: &[],
+        }],
+        reloads: 0,
+    },
+];
+
+/// What must be reached: Stead's figure beside a peer's, in the same run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    /// A work's name.
+    pub(crate) work: &'static str,
+    /// How many connections.
+    pub(crate) connections: u32,
+    /// What is held against what.
+    pub(crate) bound: Bound,
+}
+
+/// A bound on a figure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    /// CPU seconds are at most this share of the peer's.
+    CpuShare(f64, &'static str),
+    /// At least so many requests a second.
+    Rate(f64),
+    /// p99 is at most the peer's.
+    P99(&'static str),
+}
+
+const UWSGI: &str = "nginx-uwsgi";
+
+/// Of the works under `wrk`; the others judge themselves.
+pub(crate) const GOALS: [Goal; 6] = [
+    goal("hello", 32, Bound::CpuShare(0.65, UWSGI)),
+    goal("flask", 32, Bound::CpuShare(0.85, UWSGI)),
+    goal("megabyte", 32, Bound::CpuShare(0.5, UWSGI)),
+    goal("upload-64k", 32, Bound::CpuShare(0.65, UWSGI)),
+    goal("sleep", 32, Bound::Rate(1300.0)),
+    goal("hello", 256, Bound::P99(UWSGI)),
+];
+
+const fn goal(work: &'static str, connections: u32, bound: Bound) -> Goal {
+    Goal {
+        work,
+        connections,
+        bound,
+    }
+}
+
+/// A peer by its name.
+pub(crate) fn peer(name: &str) -> Option<&'static Peer> {
+    PEERS.iter().find(|peer| peer.name == name)
+}

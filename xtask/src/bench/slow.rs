@@ -1,0 +1,135 @@
+//! A thousand slow visitors, and what a normal one notices.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::catalog::{Peer, WORKS};
+use super::server::{Places, Server};
+use super::{Pace, median, wrk};
+
+/// How many are slow; a third each in their header, their body and their reading.
+pub(crate) const CROWD: usize = 1000;
+
+/// Between two bytes of a slow visitor.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A peer's medians.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) peer: &'static Peer,
+    /// Requests a second of normal visitors alone.
+    pub(crate) rate_alone: f64,
+    /// Requests a second beside the crowd.
+    pub(crate) rate: f64,
+    /// Seconds.
+    pub(crate) p99_alone: f64,
+    /// Seconds.
+    pub(crate) p99: f64,
+    /// Of normal visitors, over all rounds.
+    pub(crate) errors: u64,
+}
+
+/// Measure `peer` with and without the crowd, in turn.
+pub(crate) fn run(places: &Places, peer: &'static Peer, pace: &Pace) -> Result<Row, String> {
+    println!("{CROWD} slow visitors at {}", peer.label);
+    let server = Server::start(places, peer, "bare")?;
+    let scripts = places.bench.join("wrk");
+    let normal = || wrk::run(&scripts, &WORKS[0], server.port, 32, pace.time);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..pace.rounds {
+        alone.push(normal()?);
+        let stop = AtomicBool::new(false);
+        let load = thread::scope(|scope| {
+            scope.spawn(|| crowd(&stop, server.port));
+            // Long enough for each to have arrived and to be in the middle of it.
+            thread::sleep(Duration::from_secs(3));
+            let load = normal();
+            stop.store(true, Ordering::Relaxed);
+            load
+        });
+        beside.push(load?);
+    }
+    let row = Row {
+        peer,
+        rate_alone: median(alone.iter().map(|load| load.rate)),
+        rate: median(beside.iter().map(|load| load.rate)),
+        p99_alone: median(alone.iter().map(|load| load.p99)),
+        p99: median(beside.iter().map(|load| load.p99)),
+        errors: beside.iter().map(|load| load.errors).sum(),
+    };
+    println!(
+        "  {:.0}/s alone, {:.0}/s beside them",
+        row.rate_alone, row.rate
+    );
+    Ok(row)
+}
+
+/// What a slow visitor is slow at.
+#[derive(Clone, Copy)]
+enum Slow {
+    Header,
+    Body,
+    Reading,
+}
+
+struct Visitor {
+    slow: Slow,
+    stream: Option<TcpStream>,
+}
+
+fn crowd(stop: &AtomicBool, port: u16) {
+    let kinds = [Slow::Header, Slow::Body, Slow::Reading];
+    let mut visitors: Vec<Visitor> = (0..CROWD)
+        .map(|at| Visitor {
+            slow: kinds[at % kinds.len()],
+            stream: None,
+        })
+        .collect();
+    while !stop.load(Ordering::Relaxed) {
+        for visitor in &mut visitors {
+            // Thrown out or answered: it comes again.
+            if visitor.step(port).is_err() {
+                visitor.stream = None;
+            }
+        }
+        thread::sleep(TICK);
+    }
+}
+
+impl Visitor {
+    fn step(&mut self, port: u16) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else {
+            let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+            rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096)?;
+            stream.set_nonblocking(true)?;
+            stream.write_all(self.slow.opening())?;
+            self.stream = Some(stream);
+            return Ok(());
+        };
+        let step = match self.slow {
+            Slow::Header | Slow::Body => stream.write(b"a"),
+            Slow::Reading => stream.read(&mut [0; 256]),
+        };
+        match step {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Slow {
+    fn opening(self) -> &'static [u8] {
+        match self {
+            Self::Header => b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+            Self::Body => {
+                b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+            }
+            Self::Reading => b"GET /megabyte HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        }
+    }
+}
