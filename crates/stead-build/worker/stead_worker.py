@@ -248,7 +248,7 @@ class StreamedBody(io.RawIOBase):
     def readinto(self, target):
         if self.exchange is None:
             raise ValueError("the body cannot be read any more: its request is over")
-        return self.exchange.read_body(memoryview(target))
+        return self.exchange.read_body(target)
 
 
 class Exchange(object):
@@ -551,28 +551,43 @@ class Exchange(object):
         return True
 
     def respond(self, result):
-        """Send what the app returned, piece by piece as it comes, and close it."""
+        """Send what the app returned, close it, and end the response, in this order: a thread is
+        free only when the app is done with the request."""
         try:
-            if isinstance(result, (str, bytes)):
-                raise WSGIError("the app returned a %s instead of a list of bytes" % type(result).__name__)
-            if type(result) in (list, tuple) and sum(map(len, result)) < LARGE_PIECE:
-                # All of it is there: nothing is held back by sending it as one.
-                wrong = [piece for piece in result if not isinstance(piece, bytes)]
-                self.send_piece(wrong[0] if wrong else b"".join(result), True)
-            elif type(result) is not FileWrapper or not self.send_file(result.filelike):
-                only = hasattr(result, "__len__") and len(result) == 1
-                for piece in result:
-                    if not self.send_piece(piece, only):
-                        break
+            self.send_body(result)
+        except BaseException:
+            self.close_body(result)
+            raise
+        try:
+            self.close_body(result)
         finally:
+            # The body was complete, even if the app then failed to clean up.
+            if not self.ended:
+                self.finish()
+
+    def send_body(self, result):
+        """Send what the app returned, piece by piece as it comes."""
+        if isinstance(result, (str, bytes)):
+            raise WSGIError("the app returned a %s instead of a list of bytes" % type(result).__name__)
+        if type(result) in (list, tuple) and sum(map(len, result)) < LARGE_PIECE:
+            # All of it is there: nothing is held back by sending it as one.
+            wrong = [piece for piece in result if not isinstance(piece, bytes)]
+            self.send_piece(wrong[0] if wrong else b"".join(result), True)
+        elif type(result) is not FileWrapper or not self.send_file(result.filelike):
+            only = hasattr(result, "__len__") and len(result) == 1
+            for piece in result:
+                if not self.send_piece(piece, only):
+                    break
+
+    def close_body(self, result):
+        """Close what the app returned. If it takes long, the next responses end only afterwards."""
+        try:
             if hasattr(result, "close"):
                 result.close()
-            if self.ended_at is not None:
-                if monotonic() - self.ended_at > SLOW_END:
-                    self.worker.patience = PATIENCE
-                self.ended_at = None
-        if not self.ended:
-            self.finish()
+        finally:
+            if self.ended_at is not None and monotonic() - self.ended_at > SLOW_END:
+                self.worker.patience = PATIENCE
+            self.ended_at = None
 
     def finish(self):
         """End a response that has not ended early."""
