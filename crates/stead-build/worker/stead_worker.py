@@ -78,6 +78,8 @@ TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 BODILESS_CODES = ("204", "304")
 NUL, LF, CR = 0, 10, 13
 
+RESPONSE_LOST = "the edge closed the connection within a response"
+
 header_names = {}
 # Status line → whether a response with it may have a body.
 status_lines = {}
@@ -246,7 +248,7 @@ class StreamedBody(io.RawIOBase):
     def readinto(self, target):
         if self.exchange is None:
             raise ValueError("the body cannot be read any more: its request is over")
-        return self.exchange.read_body(memoryview(target))
+        return self.exchange.read_body(target)
 
 
 class Exchange(object):
@@ -381,7 +383,7 @@ class Exchange(object):
             self.stream = StreamedBody(self)
             environ["wsgi.input"] = io.BufferedReader(self.stream, BLOCK_SIZE)
         else:
-            environ["wsgi.input"] = io.BytesIO(environ.get("wsgi.input", b""))
+            environ["wsgi.input"] = io.BytesIO(environ.get("wsgi.input"))
         return environ
 
     def read_body(self, target):
@@ -421,21 +423,25 @@ class Exchange(object):
 
     # Sending.
 
-    def send(self, *parts, descriptor=None):
-        """Send all parts; a descriptor comes along with the first byte."""
+    def send(self, data):
+        """Send all of `data`."""
         try:
-            if descriptor is not None:
-                rights = (SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(descriptor))
-                sent = self.connection.sendmsg(parts, (rights,))
-            elif len(parts) == 1:
-                sent = self.connection.send(parts[0])
-            else:
-                sent = self.connection.sendmsg(parts)
-            if sent != sum(map(len, parts)):
+            sent = self.connection.send(data)
+            if sent != len(data):
                 # A signal came in between.
-                self.connection.sendall(memoryview(b"".join(parts))[sent:])
+                self.connection.sendall(memoryview(data)[sent:])
         except OSError as error:
-            raise EdgeGone("the edge closed the connection within a response") from error
+            raise EdgeGone(RESPONSE_LOST) from error
+
+    def send_parts(self, parts, descriptor=None):
+        """Send several parts as one; a descriptor comes along with the first byte."""
+        rights = () if descriptor is None else ((SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(descriptor)),)
+        try:
+            sent = self.connection.sendmsg(parts, rights)
+        except OSError as error:
+            raise EdgeGone(RESPONSE_LOST) from error
+        if sent != sum(map(len, parts)):
+            self.send(memoryview(b"".join(parts))[sent:])
 
     def start_response(self, status, headers, exc_info=None):
         """PEP 3333's `start_response`. Raises at once if the head cannot be sent."""
@@ -458,7 +464,8 @@ class Exchange(object):
                 left = parse_length(value, left)
             elif kind == HOP_BY_HOP:
                 continue
-            parts += name, value
+            parts.append(name)
+            parts.append(value)
         try:
             head = "\0".join(parts).encode("latin-1")
         except (TypeError, UnicodeEncodeError):
@@ -519,14 +526,14 @@ class Exchange(object):
         if len(data) > LONGEST_PAYLOAD:
             rest = memoryview(data)
             while len(rest) > LONGEST_PAYLOAD:
-                self.send(head + HEADER.pack(LONGEST_PAYLOAD | BODY), rest[:LONGEST_PAYLOAD])
+                self.send_parts((head + HEADER.pack(LONGEST_PAYLOAD | BODY), rest[:LONGEST_PAYLOAD]))
                 head, rest = b"", rest[LONGEST_PAYLOAD:]
             data = rest
         head += HEADER.pack(len(data) | BODY)
         if len(data) < LARGE_PIECE:
             self.send(b"".join((head, data, end)))
         else:
-            self.send(head, data, end)
+            self.send_parts((head, data, end))
 
     def send_file(self, filelike):
         """Have the edge read a file itself. False: it cannot."""
@@ -540,32 +547,47 @@ class Exchange(object):
         if size:
             end = b"" if self.left else self.end_early()
             file = FILE_FRAME.pack(FILE_HEADER, offset, size)
-            self.send(self.take_head() + file + end, descriptor=descriptor)
+            self.send_parts((self.take_head(), file, end), descriptor)
         return True
 
     def respond(self, result):
-        """Send what the app returned, piece by piece as it comes, and close it."""
+        """Send what the app returned, close it, and end the response, in this order: a thread is
+        free only when the app is done with the request."""
         try:
-            if isinstance(result, (str, bytes)):
-                raise WSGIError("the app returned a %s instead of a list of bytes" % type(result).__name__)
-            if type(result) in (list, tuple) and sum(map(len, result)) < LARGE_PIECE:
-                # All of it is there: nothing is held back by sending it as one.
-                wrong = [piece for piece in result if not isinstance(piece, bytes)]
-                self.send_piece(wrong[0] if wrong else b"".join(result), True)
-            elif type(result) is not FileWrapper or not self.send_file(result.filelike):
-                only = hasattr(result, "__len__") and len(result) == 1
-                for piece in result:
-                    if not self.send_piece(piece, only):
-                        break
+            self.send_body(result)
+        except BaseException:
+            self.close_body(result)
+            raise
+        try:
+            self.close_body(result)
         finally:
+            # The body was complete, even if the app then failed to clean up.
+            if not self.ended:
+                self.finish()
+
+    def send_body(self, result):
+        """Send what the app returned, piece by piece as it comes."""
+        if isinstance(result, (str, bytes)):
+            raise WSGIError("the app returned a %s instead of a list of bytes" % type(result).__name__)
+        if type(result) in (list, tuple) and sum(map(len, result)) < LARGE_PIECE:
+            # All of it is there: nothing is held back by sending it as one.
+            wrong = [piece for piece in result if not isinstance(piece, bytes)]
+            self.send_piece(wrong[0] if wrong else b"".join(result), True)
+        elif type(result) is not FileWrapper or not self.send_file(result.filelike):
+            only = hasattr(result, "__len__") and len(result) == 1
+            for piece in result:
+                if not self.send_piece(piece, only):
+                    break
+
+    def close_body(self, result):
+        """Close what the app returned. If it takes long, the next responses end only afterwards."""
+        try:
             if hasattr(result, "close"):
                 result.close()
-            if self.ended_at is not None:
-                if monotonic() - self.ended_at > SLOW_END:
-                    self.worker.patience = PATIENCE
-                self.ended_at = None
-        if not self.ended:
-            self.finish()
+        finally:
+            if self.ended_at is not None and monotonic() - self.ended_at > SLOW_END:
+                self.worker.patience = PATIENCE
+            self.ended_at = None
 
     def finish(self):
         """End a response that has not ended early."""
@@ -673,7 +695,7 @@ def serve_requests(worker, exchange):
             return
         if size > HEADER_SIZE and unpack(buffer)[0] == size + whole_request:
             environ = loads(view[HEADER_SIZE:size])
-            environ["wsgi.input"] = body_in_memory(environ.get("wsgi.input", b""))
+            environ["wsgi.input"] = body_in_memory(environ.get("wsgi.input"))
         else:
             environ = exchange.receive_request(size)
         environ.update(worker_environ)

@@ -202,7 +202,8 @@ class Nonsense(ServedTest):
         edge = self.connect()
         for message in messages:
             edge.put(message)
-        edge.socket.sendall(options.get("on_connection", b""))
+        if "on_connection" in options:
+            edge.socket.sendall(options["on_connection"])
         self.assertTrue(edge.closed())
         self.assertRaises(BrokenPipeError, edge.put, b"late")
         self.assert_still_serves()
