@@ -155,7 +155,7 @@ pub enum Report {
 /// Whoever stops it drains the edge first and sends [`Control::Stop`] then: with an edge that is gone, instances
 /// are told to stop at once; one that is still there is sent an empty table, and instances drain.
 ///
-/// Needs a tokio runtime with I/O, time and signals, and a binary that calls [`keeper`] in its role of that name.
+/// Needs a tokio runtime with I/O, time and signals, and a binary that calls [`keeper()`] in its role of that name.
 pub async fn run_embedded(embedded: Embedded) -> Result<(), Stopped> {
     run_embedded_with(embedded, Keeper::own_binary()).await
 }
