@@ -8,19 +8,6 @@ use crate::machine::Machine;
 /// PyPI's own simple index.
 pub(crate) const PYPI: &str = "https://pypi.org/simple/";
 
-/// Public mirrors of PyPI that `build.index` may name.
-const MIRRORS: [(&str, &str); 6] = [
-    ("aliyun", "https://mirrors.aliyun.com/pypi/simple/"),
-    ("tuna", "https://pypi.tuna.tsinghua.edu.cn/simple/"),
-    ("ustc", "https://mirrors.ustc.edu.cn/pypi/simple/"),
-    ("tencent", "https://mirrors.cloud.tencent.com/pypi/simple/"),
-    (
-        "huawei",
-        "https://repo.huaweicloud.com/repository/pypi/simple/",
-    ),
-    ("bfsu", "https://mirrors.bfsu.edu.cn/pypi/web/simple/"),
-];
-
 /// The index to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -71,8 +58,8 @@ pub(crate) fn resolve(setting: Option<&str>, machine: &Machine) -> Result<Index,
             return Ok(index(url, "build.index"));
         }
         Some(name) => {
-            return match MIRRORS.iter().find(|(mirror, _)| *mirror == name) {
-                Some((_, url)) => Ok(index(url, "build.index")),
+            return match stead_model::mirror::mirror(name) {
+                Some(mirror) => Ok(index(mirror.url, "build.index")),
                 None => Err(unknown_mirror(name)),
             };
         }
@@ -108,14 +95,14 @@ pub(crate) fn resolve(setting: Option<&str>, machine: &Machine) -> Result<Index,
 }
 
 fn unknown_mirror(name: &str) -> Error {
-    let names: Vec<String> = MIRRORS
+    let names: Vec<String> = stead_model::mirror::MIRRORS
         .iter()
-        .map(|(name, _)| format!("`{name}`"))
+        .map(|mirror| format!("`{}`", mirror.name))
         .collect();
     Error {
         act: format!("cannot use the package index `{name}`"),
         causes: vec![format!(
-            "`build.index` is \"auto\", \"pypi\", an URL, or one of {}",
+            "`build.index` is \"auto\", an URL, or one of {}",
             names.join(", ")
         )],
         hint: None,
