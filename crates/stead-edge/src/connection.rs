@@ -28,6 +28,7 @@ use crate::answer::{self, Next};
 use crate::deadline::Deadline;
 use crate::frames;
 use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
+use crate::transport::Transport;
 use crate::visitor::Visitor;
 
 /// How much of a refused body is read and thrown away, so that the visitor gets to see the answer
@@ -45,7 +46,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
         local_port: local_port.to_string(),
         scheme: "http",
     };
-    let mut visitor = Visitor::new(socket);
+    let mut visitor = Visitor::new(Transport::Tcp(socket));
     let mut head = Head::default();
     let mut deadline = Deadline::after(shared.settings.header_timeout);
     // An error here is the visitor's leaving; nobody is left to tell.
@@ -85,7 +86,7 @@ async fn requests(
             Next::Ended => return Ok(()),
             Next::Cut => {
                 // With a reset: after an orderly end, some would take a part for the whole.
-                return socket2::SockRef::from(&visitor.socket).set_linger(Some(Duration::ZERO));
+                return visitor.transport.reset();
             }
         }
         deadline.set(shared.settings.stall_timeout);
@@ -130,7 +131,7 @@ async fn read_head(
         if visitor.ended {
             return Ok(Reading::Ended);
         }
-        if !begun && shared.draining.load(Ordering::Relaxed) && !visitor.has_spoken() {
+        if !begun && shared.draining.load(Ordering::Relaxed) && !visitor.transport.has_spoken() {
             return Ok(Reading::Ended);
         }
         let filled = std::future::poll_fn(|context| {
@@ -138,7 +139,9 @@ async fn read_head(
                 return Poll::Ready(result.map(Some));
             }
             // What came before the edge began to drain is still answered.
-            if !begun && Future::poll(closing.as_mut(), context).is_ready() && !visitor.has_spoken()
+            if !begun
+                && Future::poll(closing.as_mut(), context).is_ready()
+                && !visitor.transport.has_spoken()
             {
                 return Poll::Ready(Ok(Some(0)));
             }
@@ -197,8 +200,7 @@ pub(crate) async fn flush(
 
 /// Close in a way that lets the visitor read the answer: our side first, then wait for theirs.
 async fn linger(visitor: &mut Visitor) -> io::Result<()> {
-    use tokio::io::AsyncWriteExt as _;
-    visitor.socket.shutdown().await?;
+    std::future::poll_fn(|context| visitor.transport.poll_shutdown(context)).await?;
     let mut left = LINGER_LIMIT;
     let drain = async {
         while !visitor.ended && left > 0 {

@@ -29,6 +29,7 @@ mod record;
 mod response;
 mod router;
 mod table;
+mod transport;
 mod tunnel;
 mod upkeep;
 mod upstream;

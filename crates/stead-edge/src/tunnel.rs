@@ -133,9 +133,12 @@ impl Tunnel {
         }
         self.received.rest();
         if self.upstream_ended && !self.upstream_done {
+            let Poll::Ready(done) = visitor.transport.poll_shutdown(context) else {
+                return Ok(());
+            };
+            done?;
             self.upstream_done = true;
             *progress = true;
-            visitor.shutdown_write()?;
         }
         Ok(())
     }

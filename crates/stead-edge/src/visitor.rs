@@ -3,16 +3,11 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustix::fs::sendfile;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
-
 use crate::buffer::Buffer;
+use crate::transport::Transport;
 
 /// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
 const LIMIT: usize = 1024 * 1024;
@@ -20,13 +15,11 @@ const LIMIT: usize = 1024 * 1024;
 const SEGMENT_LIMIT: usize = 16;
 /// Memory that an empty output keeps for the next response, bytes.
 const KEPT: usize = 8 * 1024;
-/// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
-const FILE_PIECE: usize = 2 * 1024 * 1024;
 
 /// A visitor's connection.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    pub(crate) socket: TcpStream,
+    pub(crate) transport: Transport,
     pub(crate) input: Buffer,
     pub(crate) output: Output,
     /// The visitor has closed its side.
@@ -144,9 +137,9 @@ impl Output {
 }
 
 impl Visitor {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+    pub(crate) fn new(transport: Transport) -> Self {
         Self {
-            socket,
+            transport,
             input: Buffer::default(),
             output: Output::default(),
             ended: false,
@@ -162,15 +155,13 @@ impl Visitor {
     ) -> Poll<io::Result<usize>> {
         if self.input.is_empty() {
             // No buffer is held while nothing comes.
-            ready!(self.socket.poll_read_ready(context))?;
+            ready!(self.transport.poll_read_ready(context))?;
         }
         let Some(room) = self.input.room(limit) else {
             return Poll::Ready(Ok(0));
         };
-        let mut buffer = ReadBuf::new(room);
-        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                let length = buffer.filled().len();
+        match self.transport.poll_read(context, room) {
+            Poll::Ready(Ok(length)) => {
                 self.input.filled(length);
                 self.ended |= length == 0;
                 if length == 0 {
@@ -186,13 +177,6 @@ impl Visitor {
         }
     }
 
-    /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
-    pub(crate) fn has_spoken(&self) -> bool {
-        use rustix::net::{RecvFlags, recv};
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(recv(self.socket.as_fd(), &mut [0; 1], flags), Ok((length, _)) if length > 0)
-    }
-
     /// Write what is held. Ready when everything was sent; `progress` says whether anything was.
     pub(crate) fn poll_flush(
         &mut self,
@@ -202,7 +186,7 @@ impl Visitor {
         let output = &mut self.output;
         while output.sent < output.first.len() {
             let bytes = &output.first[output.sent..];
-            let Poll::Ready(length) = Pin::new(&mut self.socket).poll_write(context, bytes) else {
+            let Poll::Ready(length) = self.transport.poll_write(context, bytes) else {
                 // A visitor who is always a little behind must not make it grow for ever.
                 if output.sent > output.first.len() / 2 {
                     output.first.drain(..output.sent);
@@ -230,7 +214,8 @@ impl Visitor {
                     return self.poll_flush(context, progress);
                 }
                 Segment::File { file, offset, left } => {
-                    let length = ready!(poll_sendfile(&self.socket, context, file, offset, *left))?;
+                    let transport = &mut self.transport;
+                    let length = ready!(transport.poll_send_file(context, file, offset, *left))?;
                     if length == 0 {
                         // The file is shorter than it was.
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -252,36 +237,7 @@ impl Visitor {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    /// Nothing more will be written.
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(
-            self.socket.as_fd(),
-            rustix::net::Shutdown::Write,
-        )?)
-    }
-}
-
-fn poll_sendfile(
-    socket: &TcpStream,
-    context: &mut Context<'_>,
-    file: &File,
-    offset: &mut u64,
-    left: u64,
-) -> Poll<io::Result<u64>> {
-    loop {
-        ready!(socket.poll_write_ready(context))?;
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE);
-        let sent = socket.try_io(Interest::WRITABLE, || {
-            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
-        });
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-            Ok(length) => return Poll::Ready(Ok(length as u64)),
-        }
+        self.transport.poll_write(context, bytes)
     }
 }
 

@@ -6,14 +6,16 @@ use super::*;
 async fn connected() -> (Visitor, std::net::TcpStream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (Visitor::new(listener.accept().await.unwrap().0), other)
+    let socket = listener.accept().await.unwrap().0;
+    (Visitor::new(Transport::Tcp(socket)), other)
 }
 
 #[tokio::test]
 async fn a_visitor_who_is_always_behind_costs_no_more_than_what_is_held() {
     let (mut visitor, mut other) = connected().await;
     // As for a visitor far away: the kernel takes little.
-    let socket = socket2::SockRef::from(&visitor.socket);
+    let Transport::Tcp(socket) = &visitor.transport;
+    let socket = socket2::SockRef::from(socket);
     socket.set_send_buffer_size(64 * 1024).unwrap();
     let mut read = vec![0; 100_000];
     let (mut written, mut expected) = (0_u64, 0_u64);

@@ -1,0 +1,126 @@
+//! What a visitor's bytes come over. Everything above it, from the reading of heads to the sending of files,
+//! is the same for all of them.
+//!
+//! An enum rather than a trait: the plain socket is the path that is measured, and a call on it must not
+//! go through a pointer.
+//!
+//! ```text
+//! connection ─► Visitor ─► Transport::Tcp        read, write, sendfile
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::fs::sendfile;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
+const FILE_PIECE: usize = 2 * 1024 * 1024;
+
+/// What a visitor's bytes come over.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// A socket, as it is.
+    Tcp(TcpStream),
+}
+
+impl Transport {
+    /// Bytes, or the end, have come. Needs no buffer, so that an idle visitor costs none.
+    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(context),
+        }
+    }
+
+    /// Read into `room`. 0 is the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => {
+                let mut buffer = ReadBuf::new(room);
+                ready!(Pin::new(socket).poll_read(context, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+        }
+    }
+
+    /// Write what is taken at once.
+    pub(crate) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+        }
+    }
+
+    /// Send some of the `left` bytes of a file that begin at `offset`, and move `offset` past them. 0: the
+    /// file ends there.
+    pub(crate) fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: &mut u64,
+        left: u64,
+    ) -> Poll<io::Result<u64>> {
+        match self {
+            Self::Tcp(socket) => poll_sendfile(socket, context, file, offset, left),
+        }
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+        }
+    }
+
+    /// When it is dropped the other side is told of an error, rather than of an orderly end.
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO)),
+        }
+    }
+
+    /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
+    pub(crate) fn has_spoken(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        match self {
+            Self::Tcp(socket) => {
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                let peeked = recv(socket.as_fd(), &mut [0; 1], flags);
+                matches!(peeked, Ok((length, _)) if length > 0)
+            }
+        }
+    }
+}
+
+fn poll_sendfile(
+    socket: &TcpStream,
+    context: &mut Context<'_>,
+    file: &File,
+    offset: &mut u64,
+    left: u64,
+) -> Poll<io::Result<u64>> {
+    loop {
+        ready!(socket.poll_write_ready(context))?;
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE);
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(length) => return Poll::Ready(Ok(length as u64)),
+        }
+    }
+}
