@@ -156,8 +156,11 @@ impl Request<'_> {
         };
         match &entry.target {
             Target::Upstream(index) => {
-                self.forward(&table.upstreams[*index], entry.body_limit)
-                    .await
+                let upstream = Arc::clone(&table.upstreams[*index]);
+                let body_limit = entry.body_limit;
+                // A connection may be open for days; it must not keep a whole table in memory.
+                drop(table);
+                self.forward(&upstream, body_limit).await
             }
             Target::Folder { folder, fallback } => {
                 match self.serve_folder(folder, &clean, entry.prefix_length) {

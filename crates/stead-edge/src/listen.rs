@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
+use stead_model::routing::RoutingTable;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{Shared, connection, probe, upkeep};
@@ -20,6 +21,8 @@ const STACK: usize = 512 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A connection on which nothing comes is checked after this time.
 const ALIVE: Duration = Duration::from_secs(60);
+/// When the memory of a table that was replaced is looked at; most requests have ended by then.
+const FORGET_TABLE: Duration = Duration::from_secs(5);
 
 type Visitor = (TcpStream, SocketAddr, Counted);
 
@@ -202,11 +205,7 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
     while let Some(command) = commands.recv().await {
         match command {
             EdgeCommand::Publish(table) => {
-                let generation = table.generation;
-                let event = match shared.tables.replace(&table) {
-                    Ok(()) => EdgeEvent::Published { generation },
-                    Err(why) => EdgeEvent::Refused { generation, why },
-                };
+                let event = publish(&shared, table).await;
                 let _ = shared.events.send(event);
             }
             EdgeCommand::Probe(probe) => {
@@ -220,4 +219,25 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
         }
     }
     shared.stopped().await;
+}
+
+/// Put a table in force, beside the thread that serves visitors: building one of ten thousand hosts takes
+/// as long as hundreds of requests.
+async fn publish(shared: &Arc<Shared>, table: RoutingTable) -> EdgeEvent {
+    let generation = table.generation;
+    let replacing = Arc::clone(shared);
+    let replaced = tokio::task::spawn_blocking(move || replacing.tables.replace(&table)).await;
+    let forgetting = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::time::sleep(FORGET_TABLE).await;
+        tokio::task::spawn_blocking(move || forgetting.tables.forget_former());
+    });
+    match replaced {
+        Ok(Ok(())) => EdgeEvent::Published { generation },
+        Ok(Err(why)) => EdgeEvent::Refused { generation, why },
+        Err(_) => EdgeEvent::Refused {
+            generation,
+            why: "the edge failed while it read the table".to_owned(),
+        },
+    }
 }

@@ -108,11 +108,9 @@ impl Router {
         let mut buffer = [0; LONGEST_HOST];
         let host = clean_host(host, &mut buffer)?;
         let parent = memchr::memchr(b'.', host).map(|dot| &host[dot + 1..]);
-        let index = self
-            .exact
-            .get(host)
+        let index = of_host(&self.exact, host)
             .and_then(|paths| paths.find(path))
-            .or_else(|| self.wildcards.get(parent?)?.find(path))
+            .or_else(|| of_host(&self.wildcards, parent?)?.find(path))
             .or_else(|| self.any.find(path))?;
         self.entries.get(index)
     }
@@ -134,6 +132,12 @@ impl Router {
     pub(crate) fn entries(&self) -> &[RouteEntry] {
         &self.entries
     }
+}
+
+fn of_host<'a>(hosts: &'a HashMap<Box<[u8]>, Paths>, host: &[u8]) -> Option<&'a Paths> {
+    #[cfg(test)]
+    tests::count_step();
+    hosts.get(host)
 }
 
 /// Up to this many paths of one host are compared one after the other.
@@ -174,7 +178,11 @@ impl Paths {
 
     fn find(&self, path: &[u8]) -> Option<usize> {
         if self.list.len() <= FEW {
-            let found = self.list.iter().find(|(prefix, _)| covers(prefix, path));
+            let found = self.list.iter().find(|(prefix, _)| {
+                #[cfg(test)]
+                tests::count_step();
+                covers(prefix, path)
+            });
             return found.map(|(_, index)| *index);
         }
         // Prefixes of whole segments, longest first, none longer than the longest route: what a
@@ -190,6 +198,8 @@ impl Paths {
         }
         loop {
             let prefix = path.get(..end)?;
+            #[cfg(test)]
+            tests::count_step();
             if let Some(index) = self.by_path.get(prefix) {
                 return Some(*index);
             }

@@ -26,6 +26,9 @@ struct Named {
     /// No table names them any more, but they have requests yet. One that comes back goes on with its
     /// counts: its instances are not drained when a request from before ends.
     retired: BTreeMap<String, Weak<Upstream>>,
+    /// Former tables. They are freed by whoever replaces tables, never by a request that is the last one to use
+    /// them: for ten thousand hosts that takes a while.
+    former: Vec<Arc<Table>>,
 }
 
 /// The place where tables are replaced.
@@ -57,14 +60,17 @@ impl Tables {
         self.current.load_full()
     }
 
-    /// Validate a table as a whole and put it in force. On an error nothing has changed.
+    /// Validate a table as a whole and put it in force. On an error nothing has changed. To be called where no
+    /// visitor waits: the time that it takes grows with the table.
     pub(crate) fn replace(&self, table: &RoutingTable) -> Result<(), String> {
         let router = Router::new(table)?;
         let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let Named {
             current: by_name,
             retired,
+            former,
         } = &mut *named;
+        former.retain(|table| Arc::strong_count(table) > 1);
         let before = std::mem::take(by_name);
         retired.retain(|_, upstream| upstream.strong_count() > 0);
         for (name, spec) in &table.upstreams {
@@ -80,7 +86,7 @@ impl Tables {
             by_name.insert(name.clone(), upstream);
         }
         let upstreams = by_name.values().cloned().collect();
-        self.current.store(Arc::new(Table { router, upstreams }));
+        former.push(self.current.swap(Arc::new(Table { router, upstreams })));
         // After the swap, so that no new request can still choose one of these.
         for (name, upstream) in before {
             if !by_name.contains_key(&name) {
@@ -89,5 +95,11 @@ impl Tables {
             }
         }
         Ok(())
+    }
+
+    /// Free the former tables that no request uses any more.
+    pub(crate) fn forget_former(&self) {
+        let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        named.former.retain(|table| Arc::strong_count(table) > 1);
     }
 }

@@ -394,6 +394,53 @@ fn an_empty_table_is_valid_and_answers_nothing() {
     assert!(!router.knows_host(b"h"));
 }
 
+thread_local! {
+    static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// A hash map was asked, or two paths were compared.
+pub(super) fn count_step() {
+    STEPS.set(STEPS.get() + 1);
+}
+
+fn steps(router: &Router, host: &str, path: &str) -> usize {
+    STEPS.set(0);
+    let _ = router.find(host.as_bytes(), path.as_bytes());
+    STEPS.get()
+}
+
+#[test]
+fn a_look_up_takes_as_many_steps_among_ten_thousand_hosts_as_among_ten() {
+    let with = |count: usize| {
+        let routes = (0..count).map(|n| {
+            let host = format!("h{n}.example.com");
+            route(&[&host], "/", to("a"))
+        });
+        let wildcards = (0..count).map(|n| {
+            let host = format!("*.w{n}.example.com");
+            route(&[&host], "/", to("b"))
+        });
+        Router::new(&table(routes.chain(wildcards).collect())).expect("a valid table")
+    };
+    let (small, large) = (with(10), with(10_000));
+    for host in ["h9.example.com", "x.w9.example.com", "nobody.test"] {
+        let few = steps(&small, host, "/a/b/c");
+        assert_eq!(steps(&large, host, "/a/b/c"), few, "{host}");
+        assert!(few <= 3, "{host} took {few} steps");
+    }
+}
+
+#[test]
+fn a_long_list_of_paths_costs_one_step_for_each_segment_that_routes_can_have() {
+    let paths: Vec<String> = (0..10_000).map(|n| format!("/section{n}/page")).collect();
+    let routes = paths.iter().map(|path| route(&[], path, to("a")));
+    let router = Router::new(&table(routes.collect())).expect("a valid table");
+    // Two host maps, then the prefixes of the path that are not longer than the longest route.
+    assert_eq!(steps(&router, "a.test", "/section7/page"), 2 + 1);
+    let deep = format!("/section7{}", "/x".repeat(1000));
+    assert!(steps(&router, "a.test", &deep) <= 2 + 16);
+}
+
 #[test]
 fn ten_thousand_hosts_are_found() {
     let hosts: Vec<String> = (0..10_000).map(|n| format!("h{n}.test")).collect();
