@@ -2,7 +2,7 @@
 //! compiler and cargo-fuzz, and is never done.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
@@ -27,8 +27,15 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
     for target in &targets {
         println!("── {target}");
         // Without `CARGO`, which names this toolchain's cargo, rustup picks the nightly one.
+        let corpora = corpora(root, target);
+        if let Some(Err(error)) = corpora.first().map(fs::create_dir_all) {
+            eprintln!("error: cannot make the corpus of {target}: {error}");
+            return ExitCode::FAILURE;
+        }
         let status = Command::new("cargo")
-            .args(["+nightly", "fuzz", "run", target, "--"])
+            .args(["+nightly", "fuzz", "run", target])
+            .args(&corpora)
+            .arg("--")
             .arg(format!("-max_total_time={}", arguments.seconds))
             .current_dir(root)
             .env_remove("CARGO")
@@ -50,6 +57,14 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Where libFuzzer begins: what it found itself, which it writes to the first directory, and the seeds.
+fn corpora(root: &Path, target: &str) -> Vec<PathBuf> {
+    let own = root.join("fuzz/corpus").join(target);
+    let seeds = root.join("fuzz/seeds").join(target);
+    let seeds = seeds.is_dir().then_some(seeds);
+    std::iter::once(own).chain(seeds).collect()
+}
+
 fn targets(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root.join("fuzz/fuzz_targets"));
     let mut targets: Vec<String> = entries
@@ -66,4 +81,25 @@ fn targets(root: &Path) -> Vec<String> {
         .collect();
     targets.sort();
     targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_read_and_never_written_to() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for entry in fs::read_dir(root.join("fuzz/seeds")).unwrap() {
+            let target = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                targets(&root).contains(&target),
+                "fuzz/seeds/{target} has no target"
+            );
+            let corpora = corpora(&root, &target);
+            assert_eq!(corpora[0], root.join("fuzz/corpus").join(&target));
+            assert_eq!(corpora[1], root.join("fuzz/seeds").join(&target));
+        }
+        assert_eq!(corpora(&root, "without_seeds").len(), 1);
+    }
 }

@@ -5,6 +5,8 @@
 //! session of their own or were started by a shell. Stead tells it over the pipe which sessions
 //! exist (`+PID`, `-PID`, a line each), for programs that have overwritten their environment.
 
+mod custody;
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 use crate::environment;
 use crate::processes::Belonging;
+
+pub use custody::Custody;
 
 /// How a keeper is started: Stead's own binary in another role.
 #[derive(Clone, Debug)]

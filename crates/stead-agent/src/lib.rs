@@ -66,7 +66,7 @@ mod runtime;
 mod spawn;
 mod state;
 
-pub use keeper::{Keeper, keeper};
+pub use keeper::{Custody, Keeper, keeper};
 
 /// What the embedded runtime needs from its caller.
 #[derive(Debug)]

@@ -5,11 +5,15 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::Progress;
 
 /// How many lines of a child's output are kept: enough for a compiler's whole complaint.
 const KEPT: usize = 400;
+
+/// How long after its end a program's output is still read, if others hold it open.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What became of a program.
 #[derive(Debug)]
@@ -28,35 +32,56 @@ impl Outcome {
     }
 }
 
+/// What comes from a program that runs.
+enum Sign {
+    Line(String),
+    Ended(std::io::Result<ExitStatus>),
+}
+
 /// Run `command` to its end without input. A non-zero status is no error here.
+///
+/// What it left in the background may hold its output open: that is read for [`LINGER`] more.
 pub(crate) fn run(mut command: Command, progress: &dyn Progress) -> std::io::Result<Outcome> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = spawn(&mut command)?;
-    let (sender, lines) = mpsc::channel();
-    let mut readers = Vec::new();
+    let (sender, signs) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
-        readers.push(reader(stdout, sender.clone()));
+        reader(stdout, sender.clone());
     }
     if let Some(stderr) = child.stderr.take() {
-        readers.push(reader(stderr, sender.clone()));
+        reader(stderr, sender.clone());
     }
-    drop(sender);
+    std::thread::spawn(move || {
+        let _ = sender.send(Sign::Ended(child.wait()));
+    });
     let mut kept = VecDeque::with_capacity(KEPT);
-    for line in lines {
-        progress.output(&line);
-        if kept.len() == KEPT {
-            kept.pop_front();
+    let mut ended: Option<(std::io::Result<ExitStatus>, Instant)> = None;
+    loop {
+        let sign = match &ended {
+            None => signs.recv().ok(),
+            Some((_, since)) => LINGER
+                .checked_sub(since.elapsed())
+                .and_then(|left| signs.recv_timeout(left).ok()),
+        };
+        match sign {
+            Some(Sign::Line(line)) => {
+                progress.output(&line);
+                if kept.len() == KEPT {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
+            }
+            Some(Sign::Ended(status)) => ended = Some((status, Instant::now())),
+            // Both streams are closed, or what holds them open is not what was waited for.
+            None => break,
         }
-        kept.push_back(line);
     }
-    for reader in readers {
-        let _ = reader.join();
-    }
+    let (status, _) = ended.ok_or_else(|| std::io::Error::other("nobody waited for it"))?;
     Ok(Outcome {
-        status: child.wait()?,
+        status: status?,
         lines: kept.into(),
     })
 }
@@ -69,17 +94,14 @@ pub(crate) fn spawn(command: &mut Command) -> std::io::Result<std::process::Chil
         match command.spawn() {
             Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 50 => {
                 tries += 1;
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(10));
             }
             other => return other,
         }
     }
 }
 
-fn reader(
-    stream: impl Read + Send + 'static,
-    lines: mpsc::Sender<String>,
-) -> std::thread::JoinHandle<()> {
+fn reader(stream: impl Read + Send + 'static, lines: mpsc::Sender<Sign>) {
     std::thread::spawn(move || {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
@@ -89,13 +111,13 @@ fn reader(
                 Ok(0) | Err(_) => return,
                 Ok(_) => {
                     let text = plain(&String::from_utf8_lossy(&line));
-                    if lines.send(text).is_err() {
+                    if lines.send(Sign::Line(text)).is_err() {
                         return;
                     }
                 }
             }
         }
-    })
+    });
 }
 
 /// Without its end and without terminal escapes: what a child prints is shown to a person.

@@ -74,6 +74,9 @@ pub struct Source {
     pub state: PathBuf,
     /// The release's number.
     pub number: u64,
+    /// A variable, name and value, that every program of the build is started with: whoever
+    /// looks after the build knows them by it.
+    pub mark: Option<(String, String)>,
 }
 
 /// One thing that `prepare` would do or that is missing, for `stead check`.
@@ -113,7 +116,8 @@ pub fn prepare(
     source: &Source,
     progress: &dyn Progress,
 ) -> Result<Release, Error> {
-    prepare::prepare(&Machine::of_this_process(), manifest, source, progress)
+    let machine = Machine::of_this_process().marked(source.mark.as_ref());
+    prepare::prepare(&machine, manifest, source, progress)
 }
 
 /// Why there is no release.

@@ -26,6 +26,13 @@ impl Machine {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The same machine, where every child process has this variable.
+    #[must_use]
+    pub(crate) fn marked(mut self, mark: Option<&(String, String)>) -> Self {
+        self.variables.extend(mark.cloned());
+        self
+    }
+
     /// The same machine with one variable set.
     #[cfg(test)]
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {

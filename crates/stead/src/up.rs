@@ -83,7 +83,6 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let up = run::Up::new(options, state, live.clone(), edge, edge_events, began);
     let code = runtime.block_on(Box::pin(up.run(loaded)));
     runtime.shutdown_background();
-    build::end_children();
     live.finish();
     drop(printer);
     Ok(code)

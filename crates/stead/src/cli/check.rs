@@ -28,6 +28,7 @@ pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode
     let dir = source::directory(&arguments.dir, "check")?;
     let loaded = source::load(&dir)?;
     let source = stead_build::Source {
+        mark: None,
         state: dir.join(source::STATE),
         dir,
         number: 1,

@@ -1,8 +1,5 @@
 //! A build in a thread of its own, so that signals and visitors are attended to meanwhile.
 
-use std::path::Path;
-
-use rustix::process::{Pid, Signal};
 use stead_build::{Progress, Source};
 use stead_model::release::Release;
 use tokio::sync::mpsc::UnboundedSender;
@@ -64,22 +61,5 @@ impl Progress for Shown {
 
     fn done(&self, detail: &str) {
         self.live.show(Event::Done(detail.to_owned()));
-    }
-}
-
-/// End what an unfinished build runs. Called last, when no instance is left.
-pub(super) fn end_children() {
-    let own = std::process::id();
-    let Ok(threads) = std::fs::read_dir(Path::new("/proc/self/task")) else {
-        return;
-    };
-    for thread in threads.flatten() {
-        let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        for child in children.split_ascii_whitespace() {
-            let pid = child.parse().ok().and_then(Pid::from_raw);
-            if let Some(pid) = pid.filter(|pid| pid.as_raw_nonzero().get().unsigned_abs() != own) {
-                let _ = rustix::process::kill_process(pid, Signal::TERM);
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stead_agent::{Control, Embedded, Report, Stopped};
+use stead_agent::{Control, Custody, Embedded, Report, Stopped};
 use stead_build::Source;
 use stead_edge::Edge;
 use stead_model::messages::EdgeEvent;
@@ -60,6 +60,8 @@ pub(super) struct Up {
     serving: Option<u64>,
     /// The load that is going on.
     load: Option<Load>,
+    /// Of the build that is going on: dropped, it ends what the build runs.
+    custody: Option<Custody>,
     /// Something changed while a build ran: build again when it ends.
     again: Option<Instant>,
     stopping: bool,
@@ -111,6 +113,7 @@ impl Up {
             drain_time: Duration::from_secs(30),
             serving: None,
             load: None,
+            custody: None,
             again: Some(began),
             stopping: false,
             opened: false,
@@ -173,10 +176,14 @@ impl Up {
     /// Build the release that `loaded` describes.
     fn begin(&mut self, loaded: Loaded, began: Instant) -> Result<(), Problem> {
         let number = self.state.next_number()?;
+        let custody = Custody::start()
+            .map_err(|error| Problem::new("cannot start a build").cause(because(&error)))?;
+        let (name, value) = custody.mark();
         let source = Source {
             dir: self.options.dir.clone(),
             state: self.state.path.clone(),
             number,
+            mark: Some((name.to_owned(), value.to_owned())),
         };
         if let Some(watch) = &self.watch {
             watch.expect(&loaded.manifest);
@@ -188,6 +195,7 @@ impl Up {
             built: None,
             answered: None,
         });
+        self.custody = Some(custody);
         let host = self.options.host.clone();
         build::start(
             loaded,
@@ -228,6 +236,10 @@ impl Up {
     }
 
     fn built(&mut self, built: Built) -> Option<ExitCode> {
+        if let Some(custody) = self.custody.take() {
+            // Nothing that a build command left in the background stays. Nobody waits for that.
+            tokio::task::spawn_blocking(move || drop(custody));
+        }
         if let Some(load) = &mut self.load {
             load.building = false;
             load.built = Some(Instant::now());

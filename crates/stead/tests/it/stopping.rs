@@ -100,3 +100,49 @@ fn a_stop_during_the_first_start_leaves_nothing() {
         processes_with(&dir).is_empty()
     });
 }
+
+/// A tree whose build takes for ever, in processes that are no direct children.
+fn building(mark: &str) -> Tree {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        &format!(
+            "app = \"shop\"\n[build]\ncommands = [\"(setsid sleep {mark}1 &) ; sh -c 'sleep {mark}2; true'\"]\n[process.web]\nwsgi = \"app:application\"\ncount = 1\n"
+        ),
+    );
+    tree
+}
+
+#[test]
+fn no_orphan_of_a_build_is_left_when_stead_is_killed() {
+    let tree = building("65411");
+    let running = tree.up(&[]);
+    wait_until("the build", || processes_with("sleep 65411").len() >= 2);
+    running.signal(Signal::KILL);
+    wait_until("the end of the build", || {
+        processes_with("sleep 65411").is_empty()
+    });
+}
+
+#[test]
+fn a_stop_during_a_build_leaves_nothing_of_it() {
+    let tree = building("65412");
+    let mut running = tree.up(&[]);
+    wait_until("the build", || processes_with("sleep 65412").len() >= 2);
+    assert!(running.stop().success());
+    assert_eq!(processes_with("sleep 65412"), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_build_command_leaves_in_the_background_does_not_hold_the_build_up() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[build]\ncommands = [\"sleep 654131 & echo made\"]\n[process.web]\nwsgi = \"app:application\"\ncount = 1\n",
+    );
+    let running = tree.serve(&[]);
+    assert_eq!(running.get("/").status, 200);
+    wait_until("the end of what the build left", || {
+        processes_with("sleep 654131").is_empty()
+    });
+}
