@@ -1,5 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stead_edge::fuzzing::replay;
 
-fuzz_target!(|input: (i64, &[u8])| stead_edge::fuzzing::http_date(input.0, input.1));
+fuzz_target!(|input: &[u8]| replay("http_date", input));

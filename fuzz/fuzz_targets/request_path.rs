@@ -1,5 +1,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stead_edge::fuzzing::replay;
 
-fuzz_target!(|target: &[u8]| stead_edge::fuzzing::request_path(target));
+fuzz_target!(|input: &[u8]| replay("request_path", input));

@@ -117,19 +117,15 @@ fn line(input: &[u8], limit: usize) -> Result<Option<&[u8]>, Malformed> {
     }
 }
 
-/// `1F` or `1f;name=value`. No sign, no prefix, no white space before an extension: all of these are
-/// read differently by different programs.
+/// `1F` or `1f;name=value`. No sign, no prefix, no white space: all of these are read differently by
+/// different programs.
 fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
     let digits = line
         .iter()
         .position(|byte| !byte.is_ascii_hexdigit())
         .unwrap_or(line.len());
     let (size, extension) = line.split_at(digits);
-    let visible = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == b'\t';
-    if size.is_empty() || size.len() > 15 || !(extension.is_empty() || extension[0] == b';') {
-        return Err(Malformed);
-    }
-    if !extension.iter().all(visible) {
+    if size.is_empty() || size.len() > 15 || !are_extensions(extension) {
         return Err(Malformed);
     }
     Ok(size.iter().fold(0, |sum, &digit| {
@@ -142,12 +138,57 @@ fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
     }))
 }
 
+/// `;name`, `;name=value` and `;name="value"`, as often as it fits (RFC 9112 section 7.1.1). They are
+/// dropped, but a line that is none of these may end elsewhere for another program.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while let Some((b';', after)) = rest.split_first() {
+        let Some(after) = skip_token(after) else {
+            return false;
+        };
+        rest = match after {
+            [b'=', b'"', value @ ..] => match skip_quoted(value) {
+                Some(after) => after,
+                None => return false,
+            },
+            [b'=', value @ ..] => match skip_token(value) {
+                Some(after) => after,
+                None => return false,
+            },
+            _ => after,
+        };
+    }
+    rest.is_empty()
+}
+
+/// What follows the token at the start of `text`; `None` when there is none.
+fn skip_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|byte| is_token(**byte)).count();
+    (length > 0).then(|| &text[length..])
+}
+
+/// What follows the quotation mark that ends a quoted string (RFC 9110 section 5.6.4).
+fn skip_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    let visible = |byte: u8| byte == b'\t' || byte >= 0x20 && byte != 0x7f;
+    loop {
+        text = match text {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', byte, after @ ..] if visible(*byte) => after,
+            [byte, after @ ..] if *byte != b'\\' && visible(*byte) => after,
+            _ => return None,
+        };
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Trailers are dropped, but they must be header lines.
 fn check_trailer(line: &[u8]) -> Result<(), Malformed> {
     let colon = memchr::memchr(b':', line).ok_or(Malformed)?;
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let value = |byte: &u8| *byte >= 0x20 && *byte != 0x7f || *byte == b'\t';
-    if colon > 0 && line[..colon].iter().all(token) && line[colon + 1..].iter().all(value) {
+    if colon > 0 && line[..colon].iter().all(|byte| is_token(*byte)) && line[colon + 1..].iter().all(value) {
         Ok(())
     } else {
         Err(Malformed)

@@ -25,7 +25,8 @@ use crate::date;
 use crate::path::{self, CleanPath};
 pub(crate) use cache::FileCache;
 use cache::{Found, Representation, Representations};
-use conditions::{Validators, Verdict};
+pub(crate) use conditions::{Validators, Verdict, judge};
+pub(crate) use encoding::{Encoding, choose};
 use range::Part;
 pub(crate) use range::Ranges;
 pub(crate) use range::parse as parse_range;
@@ -259,7 +260,7 @@ fn bare(status: u16, headers: Vec<(&'static str, Cow<'static, str>)>) -> StaticR
 fn answer(file: &Representations, request: &StaticRequest<'_, '_>) -> StaticResponse {
     let header = request.header;
     let there = file.encoded.iter().map(|(encoding, _)| *encoding);
-    let encoding = encoding::choose(header("accept-encoding"), there);
+    let encoding = choose(header("accept-encoding"), there);
     let chosen = encoding
         .and_then(|encoding| file.encoded(encoding))
         .unwrap_or(&file.plain);
@@ -280,7 +281,7 @@ fn answer(file: &Representations, request: &StaticRequest<'_, '_>) -> StaticResp
         modified: chosen.modified,
         now: date::seconds(SystemTime::now()),
     };
-    match conditions::judge(validators, header) {
+    match judge(validators, header) {
         Verdict::NotModified => return bare(304, headers),
         Verdict::Failed => return bare(412, headers),
         Verdict::Proceed => {}

@@ -9,6 +9,11 @@ use crate::response::{is_named, names_any};
 /// A request id: 16 bytes of lower-case hexadecimal.
 pub(crate) type RequestId = [u8; 32];
 
+/// The header that every forwarded request has exactly once and no visitor can set: its value comes
+/// never twice. A request that reaches an upstream without it, or with one that was there
+/// before, did not go through the edge as a request of its own.
+pub(crate) const STAMP: &str = "Stead-Request";
+
 /// What the edge says of a visitor, in the headers that upstreams read. What a visitor sent under
 /// these names, or under names that become the same in a CGI environment, is dropped.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ impl<'a> Forwarded<'a> {
     }
 
     /// The headers that the edge sets.
-    pub(crate) fn headers(&self) -> [(&'static str, &[u8]); 6] {
+    pub(crate) fn headers(&self) -> [(&'static str, &[u8]); 7] {
         [
             ("X-Forwarded-For", self.connection.remote.as_bytes()),
             ("X-Real-IP", self.connection.remote.as_bytes()),
@@ -50,6 +55,7 @@ impl<'a> Forwarded<'a> {
             ("X-Forwarded-Host", self.host),
             ("X-Forwarded-Port", self.port),
             ("X-Request-ID", self.id),
+            (STAMP, self.id),
         ]
     }
 
@@ -73,7 +79,8 @@ fn is_hop(name: &[u8], head: &Head) -> bool {
 }
 
 /// Hop-by-hop headers, what the edge sets itself, `Proxy` (CVE-2016-5385), and every name with a
-/// character that turns into the same as a hyphen in a CGI environment.
+/// character that some server turns into the same as a hyphen in a CGI environment: an underscore or
+/// a dot for many, anything but letters and digits for a few.
 fn is_own(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let own = match name.len() {
@@ -82,8 +89,8 @@ fn is_own(name: &[u8]) -> bool {
         6 => is("expect"),
         7 => is("trailer") || is("upgrade"),
         8 => is("x-scheme"),
-        9 => is("x-real-ip"),
         10 => is("connection") || is("keep-alive"),
+        9 => is("x-real-ip") || is("client-ip"),
         11 => is("remote-user") || is("x-client-ip"),
         12 => is("x-request-id") || is("x-url-scheme"),
         14 => is("true-client-ip"),
@@ -99,7 +106,10 @@ fn is_own(name: &[u8]) -> bool {
     };
     own || begins("forwarded")
         || begins("x-forwarded")
-        || name.iter().any(|byte| matches!(byte, b'_' | b'.'))
+        || begins("stead-")
+        || !name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 /// A new request id: unguessable enough to be unique, not meant to be secret.

@@ -1,7 +1,8 @@
 //! Doors for the fuzz targets in `fuzz/`; nobody else's business.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::expect_used)]
 
 use std::os::fd::OwnedFd;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use stead_model::routing::{Route, RoutingTable, Target};
@@ -10,12 +11,18 @@ use crate::body::Body;
 use crate::buffer::Buffer;
 use crate::chunked::{Decoder as ChunkDecoder, Step};
 use crate::exchange::{Decoder, HttpDecoder};
-use crate::folder::{Ranges, parse_range};
+use crate::folder::{Encoding, Ranges, Validators, Verdict, choose, judge, parse_range};
 use crate::head::{BodyLength, Head, Parsed};
+use crate::page::{self, Reason};
 use crate::response::{Response, Shape};
 use crate::router::{LONGEST_HOST, Router, clean_host};
 use crate::visitor::Output;
 use crate::{date, path};
+
+mod messages;
+pub mod reference;
+
+pub use messages::{forwarded, message_length};
 
 /// A target that is accepted decodes to a path without a way up.
 pub fn request_path(target: &[u8]) {
@@ -77,6 +84,33 @@ pub fn router_host(router: &FuzzRouter, host: &[u8], path: &[u8]) {
     if let Some(entry) = router.0.find(host, path) {
         assert!(entry.prefix_length <= path.len());
     }
+}
+
+/// Lists of entity tags, of codings and of media types, each on a line of its own: no panic, and what is
+/// chosen is there.
+pub fn preconditions(input: &[u8]) {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let mut line = || lines.next();
+    let validators = Validators {
+        etag: "\"a-1\"",
+        modified: 1_700_000_000,
+        now: 1_750_000_000,
+    };
+    let [matching, none, modified, unmodified] = [line(), line(), line(), line()];
+    let verdict = judge(validators, &|name| match name {
+        "if-match" => matching,
+        "if-none-match" => none,
+        "if-modified-since" => modified,
+        _ => unmodified,
+    });
+    assert!(verdict != Verdict::Failed || matching.is_some() || unmodified.is_some());
+    assert!(verdict != Verdict::NotModified || none.is_some() || modified.is_some());
+    let accept = line();
+    let there = [Encoding::Gzip];
+    let chosen = choose(accept, there.into_iter());
+    assert!(chosen.is_none_or(|chosen| chosen == Encoding::Gzip && accept.is_some()));
+    let page = page::page(404, Reason::General, line(), "id");
+    assert!(!page.body.is_empty());
 }
 
 /// A head that is accepted says the same to a parser that knows nothing of the edge's rules, and it is
@@ -248,11 +282,34 @@ fn decode_response(
     }
 }
 
+static ROUTER: LazyLock<FuzzRouter> = LazyLock::new(FuzzRouter::new);
+
 /// Carry out one input of the target of that name, as a seed file holds it. Where a target takes
-/// pieces, the first byte says how many sizes of them follow, one byte each.
+/// pieces, the first byte says how many sizes of them follow, one byte each; where it takes a number, that is
+/// the first eight bytes, the least significant first.
 pub fn replay(target: &str, input: &[u8]) {
-    if target == "request_head" {
-        return request_head(input);
+    match target {
+        "request_head" => return request_head(input),
+        "message_length" => return message_length(input),
+        "forwarded" => return forwarded(input),
+        "request_path" => return request_path(input),
+        "preconditions" => return preconditions(input),
+        "router_host" => {
+            let mut parts = input.splitn(2, |byte| *byte == b'\n');
+            let (host, path) = (parts.next(), parts.next());
+            return router_host(&ROUTER, host.unwrap_or(b""), path.unwrap_or(b""));
+        }
+        "range_header" | "http_date" => {
+            let Some((number, text)) = input.split_first_chunk() else {
+                return;
+            };
+            return if target == "http_date" {
+                http_date(i64::from_le_bytes(*number), text)
+            } else {
+                range_header(u64::from_le_bytes(*number), text)
+            };
+        }
+        _ => {}
     }
     let Some((&count, rest)) = input.split_first() else {
         return;

@@ -3,11 +3,13 @@
 //! Every byte that could be read in two ways is refused here, so that no upstream ever sees it
 //! (RFC 9112). The head keeps its bytes; names, values and the target are ranges into them.
 
+use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use crate::path;
 
 mod framing;
+mod method;
 
 pub(crate) use framing::{BodyLength, parse_length};
 
@@ -164,9 +166,7 @@ impl Head {
         if target.len() > TARGET_LIMIT {
             return Err(refuse(414, "target too long"));
         }
-        if self.method() == b"CONNECT" {
-            return Err(refuse(405, "CONNECT is not offered"));
-        }
+        method::check(self.method())?;
         if !target.is_ascii() || (target == b"*" && self.method() != b"OPTIONS") {
             return Err(refuse(400, "malformed target"));
         }
@@ -209,7 +209,7 @@ impl Head {
         self.body = framing::decide(self.http11, self.headers())?;
         self.keep_alive = self.http11;
         let mut upgrade_named = false;
-        let mut has_upgrade = false;
+        let (mut has_upgrade, mut names_http) = (false, false);
         let (mut close, mut keep) = (false, false);
         let mut expects_continue = false;
         for (name, value) in self.headers() {
@@ -225,7 +225,8 @@ impl Head {
                     token.eq_ignore_ascii_case(b"h2c")
                         || token.to_ascii_lowercase().starts_with(b"http/")
                 };
-                has_upgrade = !value.is_empty() && !tokens(value).any(http);
+                has_upgrade |= tokens(value).next().is_some();
+                names_http |= tokens(value).any(http);
             } else if name.eq_ignore_ascii_case(b"expect") {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(refuse(417, "unknown expectation"));
@@ -235,7 +236,7 @@ impl Head {
         }
         self.keep_alive = !close && (self.http11 || keep);
         self.expects_continue = expects_continue && self.http11 && self.body != BodyLength::None;
-        self.upgrade = upgrade_named && has_upgrade && self.http11;
+        self.upgrade = upgrade_named && has_upgrade && !names_http && self.http11;
         Ok(())
     }
 
@@ -329,7 +330,7 @@ fn leading_empty_lines(input: &[u8]) -> usize {
 
 /// The head's length when its empty line is there. Each line ends in CR LF: a lone CR or LF is a
 /// line end for some and not for others, so it is refused (RFC 9112 section 2.2).
-fn end_of_head(text: &[u8]) -> Result<Option<usize>, Refusal> {
+pub(crate) fn end_of_head(text: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut line_start = 0;
     for at in memchr::memchr2_iter(b'\r', b'\n', text) {
         if text[at] == b'\n' {
@@ -350,33 +351,31 @@ fn end_of_head(text: &[u8]) -> Result<Option<usize>, Refusal> {
 /// Host names, addresses and a port: no user information, no path, nothing that a log or a
 /// configuration would read otherwise.
 fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host {
+    let (name_good, port) = match host {
         [b'[', ..] => {
             let Some(end) = memchr::memchr(b']', host) else {
                 return false;
             };
-            if !host[1..end]
-                .iter()
-                .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
-            {
-                return false;
-            }
-            (&b"v6"[..], &host[end + 1..])
+            let address = std::str::from_utf8(&host[1..end]).unwrap_or_default();
+            (address.parse::<Ipv6Addr>().is_ok(), &host[end + 1..])
         }
         _ => {
             let end = memchr::memchr(b':', host).unwrap_or(host.len());
-            host.split_at(end)
+            let (name, port) = host.split_at(end);
+            let good = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            // A port of nobody is no host; nothing at all is one (RFC 9112 section 3.2).
+            let named = !name.is_empty() || port.is_empty();
+            (named && name.iter().all(good), port)
         }
     };
     let port_good = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.len() <= 5 && parse_length(digits).is_some_and(|port| port <= 65_535)
+        }
         _ => false,
     };
-    port_good
-        && name
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    name_good && port_good
 }
 
 /// The elements of a comma-separated list, without white space; empty ones are left out.

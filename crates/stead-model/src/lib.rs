@@ -5,6 +5,7 @@
 //! tokio: everything here is a value, or a function from values to values.
 
 mod config_error;
+pub mod fuzzing;
 pub mod manifest;
 pub mod messages;
 pub mod mirror;

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::buffer::{Buffer, SIZE};
 use crate::chunked;
-use crate::head::{parse_length, tokens};
+use crate::head::{end_of_head, parse_length, tokens};
 use crate::response::{Malformed, Response};
 use crate::visitor::Output;
 
@@ -136,13 +136,17 @@ impl HttpDecoder {
         response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<Option<(usize, bool)>, Malformed> {
+        let Ok(end) = end_of_head(data) else {
+            return Err(Malformed("a line in its head that does not end in CR LF"));
+        };
+        let Some(used) = end else {
+            return Ok(None);
+        };
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut parsed = httparse::Response::new(&mut headers);
-        let used = match parsed.parse(data) {
-            Ok(httparse::Status::Complete(used)) => used,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(_) => return Err(Malformed("a malformed head")),
-        };
+        if parsed.parse(&data[..used]) != Ok(httparse::Status::Complete(used)) {
+            return Err(Malformed("a malformed head"));
+        }
         let code = parsed.code.unwrap_or(0);
         let pairs = parsed
             .headers
@@ -151,6 +155,12 @@ impl HttpDecoder {
         if code == 101 {
             if !self.may_upgrade {
                 return Err(Malformed("an upgrade that nobody asked for"));
+            }
+            let upgrade = |(name, value): (&[u8], &[u8])| {
+                name.eq_ignore_ascii_case(b"upgrade") && !value.is_empty()
+            };
+            if !pairs.clone().any(upgrade) {
+                return Err(Malformed("an upgrade to a protocol that it does not name"));
             }
             return Ok(Some((0, true)));
         }
@@ -181,6 +191,13 @@ impl HttpDecoder {
         if coded && length.is_some() {
             return Err(Malformed("both Content-Length and Transfer-Encoding"));
         }
+        let http11 = parsed.version == Some(1);
+        if coded && !http11 {
+            // RFC 9112 section 6.1: its framing is faulty whatever it says.
+            return Err(Malformed("Transfer-Encoding in HTTP/1.0"));
+        }
+        // An answer that has no body may nevertheless be followed by one (RFC 9110 section 15.3.5).
+        let contradicts = code == 204 && (coded || length.is_some_and(|length| length > 0));
         self.place = if self.is_head || matches!(code, 204 | 304) {
             Place::Complete
         } else if coded {
@@ -192,8 +209,8 @@ impl HttpDecoder {
                 None => Place::Close,
             }
         };
-        let http11 = parsed.version == Some(1);
-        self.keep_alive = !matches!(self.place, Place::Close) && !close && (http11 || keep);
+        self.keep_alive =
+            !matches!(self.place, Place::Close) && !close && !contradicts && (http11 || keep);
         let mut status = code.to_string().into_bytes();
         status.push(b' ');
         status.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());

@@ -88,8 +88,8 @@ fn heads_are_read_in_one_way() {
             "OPTIONS * host=a None keep-alive",
         ),
         (
-            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "get / host=a None keep-alive",
+            "PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PROPFIND / host=a None keep-alive",
         ),
         (
             "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
@@ -135,6 +135,19 @@ fn heads_are_read_in_one_way() {
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: HTTP/2.0\r\n\r\n",
             "GET / host=a None keep-alive",
         ),
+        // Whatever the order, and on however many lines: no way past the edge in HTTP/2.
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n\r\n",
+            "GET / host=a None keep-alive",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n",
+            "GET / host=a None keep-alive",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: ,\r\n\r\n",
+            "GET / host=a None keep-alive",
+        ),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t\r\n\r\n",
             "GET / host=a None keep-alive",
@@ -148,6 +161,10 @@ fn heads_are_read_in_one_way() {
         ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400 malformed Host"),
         ("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", "400 malformed Host"),
         ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", "400 malformed Host"),
+        ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", "400 malformed Host"),
+        ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", "400 malformed Host"),
+        ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", "400 malformed Host"),
+        ("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", "400 malformed Host"),
         (
             "GET http://u@h/ HTTP/1.1\r\nHost: a\r\n\r\n",
             "400 the request target is neither a path nor a URL",
@@ -169,6 +186,11 @@ fn heads_are_read_in_one_way() {
             "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
             "405 CONNECT is not offered",
         ),
+        (
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "400 method in lower case",
+        ),
+        ("MKCOLA / HTTP/1.1\r\nHost: a\r\n\r\n", "501 unknown method"),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "400 malformed head"),
         ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "400 malformed head"),
         (

@@ -1,0 +1,85 @@
+//! Doors for the fuzz targets in `fuzz/`; nobody else's business.
+#![allow(missing_docs, clippy::expect_used)]
+
+use jiff::Timestamp;
+
+use crate::manifest::Manifest;
+use crate::{procfile, schedule};
+
+/// Any text is a manifest or a list of errors, each at a place of the text.
+pub fn manifest(text: &str) {
+    let Err(errors) = Manifest::parse(text, "stead.toml") else {
+        return;
+    };
+    assert!(!errors.errors.is_empty());
+    for error in &errors.errors {
+        let line = text.split('\n').nth(error.line - 1);
+        let line = line.expect("a line of the text");
+        assert!(error.column <= line.chars().count() + 1);
+        assert!(!error.message.contains('\n'));
+    }
+}
+
+/// Any text is a Procfile or a list of errors; what is accepted reads back as itself.
+pub fn procfile(text: &str) {
+    let Ok(entries) = procfile::parse(text, "Procfile") else {
+        return;
+    };
+    let pairs = |entries: &[procfile::Entry]| -> Vec<(String, String)> {
+        let pair = |entry: &procfile::Entry| (entry.name.clone(), entry.command.clone());
+        entries.iter().map(pair).collect()
+    };
+    let lines = entries.iter().map(|entry| format!("{}: {}\n", entry.name, entry.command));
+    let written: String = lines.collect();
+    let again = procfile::parse(&written, "Procfile").expect("what was read can be written");
+    assert_eq!(pairs(&entries), pairs(&again));
+}
+
+/// A schedule that is accepted has a next time, which is later; one that is not has none.
+pub fn schedule(text: &str) {
+    let now = Timestamp::UNIX_EPOCH;
+    let next = schedule::next_after(text, None, now);
+    match schedule::validate(text) {
+        Ok(()) => assert!(next.is_none_or(|next| next > now)),
+        Err(why) => assert!(!why.is_empty() && next.is_none()),
+    }
+}
+
+/// Carry out one input of the target of that name.
+///
+/// # Panics
+/// When a claim does not hold.
+pub fn replay(target: &str, text: &str) {
+    match target {
+        "manifest" => manifest(text),
+        "procfile" => procfile(text),
+        "schedule" => schedule(text),
+        _ => panic!("there is no such target"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replay;
+
+    /// What cargo-fuzz starts from, and what it found.
+    #[test]
+    fn the_seeds_of_the_fuzzers_hold() {
+        let fuzz = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
+        let mut targets = 0;
+        for entry in std::fs::read_dir(format!("{fuzz}/fuzz_targets")).unwrap() {
+            let file = entry.unwrap().path();
+            let target = file.file_stem().unwrap().to_str().unwrap();
+            // Those of the edge are replayed in its own tests.
+            if !std::fs::read_to_string(&file).unwrap().contains("stead_model") {
+                continue;
+            }
+            let seeds = std::fs::read_dir(format!("{fuzz}/seeds/{target}")).unwrap();
+            let texts = seeds.map(|seed| std::fs::read_to_string(seed.unwrap().path()).unwrap());
+            let count = texts.map(|text| replay(target, &text)).count();
+            assert!(count > 5, "`{target}` has its seeds");
+            targets += 1;
+        }
+        assert!(targets > 2, "the targets were found");
+    }
+}
