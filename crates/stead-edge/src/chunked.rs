@@ -188,7 +188,10 @@ fn is_token(byte: u8) -> bool {
 fn check_trailer(line: &[u8]) -> Result<(), Malformed> {
     let colon = memchr::memchr(b':', line).ok_or(Malformed)?;
     let value = |byte: &u8| *byte >= 0x20 && *byte != 0x7f || *byte == b'\t';
-    if colon > 0 && line[..colon].iter().all(|byte| is_token(*byte)) && line[colon + 1..].iter().all(value) {
+    if colon > 0
+        && line[..colon].iter().all(|byte| is_token(*byte))
+        && line[colon + 1..].iter().all(value)
+    {
         Ok(())
     } else {
         Err(Malformed)

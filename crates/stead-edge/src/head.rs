@@ -362,7 +362,8 @@ fn is_host(host: &[u8]) -> bool {
         _ => {
             let end = memchr::memchr(b':', host).unwrap_or(host.len());
             let (name, port) = host.split_at(end);
-            let good = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            let good =
+                |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
             // A port of nobody is no host; nothing at all is one (RFC 9112 section 3.2).
             let named = !name.is_empty() || port.is_empty();
             (named && name.iter().all(good), port)

@@ -74,13 +74,17 @@ pub fn forwarded(input: &[u8]) {
     for (name, _) in &message.fields {
         let variable = name.to_ascii_uppercase();
         assert!(
-            variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'),
+            variable
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'),
             "{name} becomes another name in some environment"
         );
         names.push(variable);
     }
     for (name, _) in forwarded.headers() {
-        let same = names.iter().filter(|other| other.eq_ignore_ascii_case(name));
+        let same = names
+            .iter()
+            .filter(|other| other.eq_ignore_ascii_case(name));
         assert_eq!(same.count(), 1, "{name} comes from the edge alone");
     }
 

@@ -178,7 +178,10 @@ fn decimal(text: &[u8]) -> Result<u64> {
 
 fn is_token(text: &[u8]) -> bool {
     let mark = |byte: &u8| b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
 }
 
 /// Text line by line.

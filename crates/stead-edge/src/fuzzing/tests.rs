@@ -31,7 +31,10 @@ fn the_seeds_of_the_fuzzers_hold() {
         let file = entry.unwrap().path();
         let target = file.file_stem().unwrap().to_str().unwrap();
         // Those of the model are replayed in its own tests.
-        if !std::fs::read_to_string(&file).unwrap().contains("stead_edge") {
+        if !std::fs::read_to_string(&file)
+            .unwrap()
+            .contains("stead_edge")
+        {
             continue;
         }
         let mut count = 0;

@@ -162,9 +162,15 @@ fn heads_are_read_in_one_way() {
         ("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", "400 malformed Host"),
         ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", "400 malformed Host"),
         ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", "400 malformed Host"),
-        ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", "400 malformed Host"),
+        (
+            "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
+            "400 malformed Host",
+        ),
         ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", "400 malformed Host"),
-        ("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", "400 malformed Host"),
+        (
+            "GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n",
+            "400 malformed Host",
+        ),
         (
             "GET http://u@h/ HTTP/1.1\r\nHost: a\r\n\r\n",
             "400 the request target is neither a path nor a URL",

@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aliases;
+mod counting;
 mod drains;
 mod faults;
 mod forwarding;
 mod framing;
 mod http_upstreams;
+mod invalid;
+mod nonsense;
 mod refused;
 mod running;
+mod smuggling;
 mod tables;
