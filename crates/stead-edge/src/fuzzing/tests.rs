@@ -22,29 +22,73 @@ proptest! {
     }
 }
 
-/// What cargo-fuzz starts from, and what it found: for every target that there is.
+/// A seed, changed in a few places: a number that looks random decides where and how.
+fn mutated(seed: &[u8], other: &[u8], mut random: u64) -> Vec<u8> {
+    const LIKELY: &[u8] = b"\r\n\0\t :;,=\"\\-_.+0159afAFx\x7f\x80\xff";
+    let mut below = |limit: usize| {
+        // Xorshift (Marsaglia 2003).
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 33).unwrap() % limit.max(1)
+    };
+    let mut text = seed.to_vec();
+    for _ in 0..=below(3) {
+        let at = below(text.len());
+        let likely = LIKELY[below(LIKELY.len())];
+        match below(6) {
+            0 if !text.is_empty() => text[at] = likely,
+            1 => text.insert(at, likely),
+            2 if !text.is_empty() => drop(text.remove(at)),
+            3 => drop(text.splice(at..at, other[below(other.len())..].iter().copied())),
+            4 => text.truncate(at),
+            _ => {
+                let end = at + below(text.len() - at);
+                let part = text[at..end].to_vec();
+                drop(text.splice(end..end, part));
+            }
+        }
+    }
+    text
+}
+
+/// What cargo-fuzz starts from, and what it found, for every target that there is; every truncation of
+/// it, and a few hundred inputs near it: the short form of `cargo xtask fuzz` that every run of the tests has.
 #[test]
-fn the_seeds_of_the_fuzzers_hold() {
+fn the_seeds_of_the_fuzzers_hold_and_what_is_near_them() {
     let fuzz = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
     let mut targets = 0;
     for entry in std::fs::read_dir(format!("{fuzz}/fuzz_targets")).unwrap() {
         let file = entry.unwrap().path();
         let target = file.file_stem().unwrap().to_str().unwrap();
         // Those of the model are replayed in its own tests.
-        if !std::fs::read_to_string(&file)
-            .unwrap()
-            .contains("stead_edge")
-        {
+        let source = std::fs::read_to_string(&file).unwrap();
+        if !source.contains("stead_edge") {
             continue;
         }
-        let mut count = 0;
-        for entry in std::fs::read_dir(format!("{fuzz}/seeds/{target}")).unwrap() {
-            let path = entry.unwrap().path();
+        let seeds = std::fs::read_dir(format!("{fuzz}/seeds/{target}")).unwrap();
+        let seeds: Vec<_> = seeds.map(|seed| seed.unwrap().path()).collect();
+        let texts: Vec<_> = seeds
+            .iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect();
+        assert!(seeds.len() > 5, "`{target}` has its seeds");
+        for (number, (path, text)) in seeds.iter().zip(&texts).enumerate() {
             println!("{}", path.display());
-            replay(target, &std::fs::read(path).unwrap());
-            count += 1;
+            replay(target, text);
+            for end in 0..text.len().min(2000) {
+                replay(target, &text[..end]);
+            }
+            let other = &texts[(number + 1) % texts.len()];
+            if text.len() + other.len() > 10_000 {
+                continue;
+            }
+            for random in 1..300_u64 {
+                let input = mutated(text, other, random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let held = std::panic::catch_unwind(|| replay(target, &input));
+                assert!(held.is_ok(), "`{target}` does not hold for {input:?}");
+            }
         }
-        assert!(count > 5, "`{target}` has its seeds");
         targets += 1;
     }
     assert!(targets > 10, "the targets were found");

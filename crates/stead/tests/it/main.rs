@@ -11,3 +11,4 @@ mod reloading;
 mod running;
 mod serving;
 mod stopping;
+mod websockets;
