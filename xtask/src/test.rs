@@ -29,12 +29,17 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run beside Rust itself. Everything else comes from package registries.
-const NEEDS: [setup::Need; 5] = [
+const NEEDS: [setup::Need; 6] = [
     need("git", "git"),
     need("python3", "python3"),
     need("node", "nodejs"),
     need("npm", "npm"),
     need("cc", "build-essential"),
+    // What reads the metrics in a test, as Prometheus would.
+    need(
+        "/usr/lib/python3/dist-packages/prometheus_client/__init__.py",
+        "python3-prometheus-client",
+    ),
 ];
 
 /// One part of the whole.

@@ -16,6 +16,7 @@ use crate::path;
 use crate::response::{Response, Shape, reason_phrase};
 use crate::router::Target;
 use crate::upkeep;
+use crate::upstream::Settings;
 use crate::visitor::Visitor;
 
 mod folder;
@@ -49,14 +50,15 @@ pub(crate) struct Request<'a> {
 /// Who answered, and how long it took.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
-    /// The process, as `app.process`.
-    pub(crate) upstream_name: Option<Arc<str>>,
+    /// The process and its release.
+    pub(crate) upstream_settings: Option<Arc<Settings>>,
     pub(crate) instance: Option<InstanceId>,
-    pub(crate) release: u64,
     /// Until an instance was free.
     pub(crate) queue: Duration,
     /// From then until the response was complete.
     pub(crate) upstream: Duration,
+    /// Bytes of the request's body that came.
+    pub(crate) received: u64,
 }
 
 /// Answer a request whose head is read.

@@ -9,6 +9,8 @@ pub(crate) struct Body {
     length: Remaining,
     /// Bytes of content that may still come before the limit is passed.
     allowance: u64,
+    /// Bytes of content that have come.
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Body {
         Ok(Self {
             length,
             allowance: limit,
+            received: 0,
         })
     }
 
@@ -70,6 +73,7 @@ impl Body {
                     .min(input.len())
                     .min(room);
                 *left -= length as u64;
+                self.received += length as u64;
                 if length > 0 {
                     take(&input[..length]);
                 }
@@ -88,6 +92,7 @@ impl Body {
                                 .allowance
                                 .checked_sub(length as u64)
                                 .ok_or(BodyError::TooLarge)?;
+                            self.received += length as u64;
                             take(&input[used..used + length]);
                             used += length;
                             room = room.saturating_sub(length);
@@ -98,6 +103,11 @@ impl Body {
                 Ok(used)
             }
         }
+    }
+
+    /// Bytes of content that have come so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// The exact number of bytes that are left, when that is known.

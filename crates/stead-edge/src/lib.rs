@@ -22,6 +22,7 @@ mod frames;
 pub mod fuzzing;
 mod head;
 mod listen;
+mod metrics;
 mod page;
 mod path;
 mod probe;
@@ -48,6 +49,7 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
 use crate::table::Tables;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub access_json: bool,
     /// At so many bytes the access log is renamed to `<path>.1`, whose former content is lost.
     pub access_log_size: u64,
+    /// A unix socket at which metrics are asked for, over HTTP; `None`: they are not.
+    pub metrics: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -81,6 +85,7 @@ impl Default for Settings {
             access_log: None,
             access_json: false,
             access_log_size: 64 << 20,
+            metrics: None,
         }
     }
 }
@@ -95,6 +100,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     log: Option<Writer>,
+    metrics: Option<metrics::socket::Socket>,
 }
 
 /// What all threads of an edge share.
@@ -102,6 +108,7 @@ pub struct Edge {
 pub(crate) struct Shared {
     settings: Settings,
     tables: Tables,
+    metrics: Arc<Metrics>,
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
     draining: AtomicBool,
@@ -153,10 +160,12 @@ pub fn start(
         )?),
         None => None,
     };
+    let metrics = Arc::new(Metrics::new(listen::threads(&settings)));
     let shared = Arc::new(Shared {
         log: Mutex::new(log.as_ref().map(Writer::handle)),
         settings,
-        tables: Tables::new(events.clone()).map_err(io::Error::other)?,
+        tables: Tables::new(events.clone(), Arc::clone(&metrics)).map_err(io::Error::other)?,
+        metrics,
         events,
         draining: AtomicBool::new(false),
         closing: Notify::new(),
@@ -166,7 +175,15 @@ pub fn start(
         body_bytes: AtomicUsize::new(0),
         quiet: Notify::new(),
     });
-    let threads = listen::start(&shared, listeners, command_receiver)?;
+    // Before the threads: when this fails, nothing has to be stopped.
+    let metrics = match &shared.settings.metrics {
+        Some(path) => Some(metrics::socket::Socket::start(&shared, path)?),
+        None => None,
+    };
+    let threads = listen::start(&shared, listeners, command_receiver).inspect_err(|_| {
+        shared.stopping.store(true, Ordering::Release);
+        shared.stop.notify_waiters();
+    })?;
     Ok((
         Edge {
             commands,
@@ -174,6 +191,7 @@ pub fn start(
             shared,
             threads,
             log,
+            metrics,
         },
         event_receiver,
     ))
@@ -212,6 +230,7 @@ impl Drop for Edge {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        drop(self.metrics.take());
         // The other handles went with the threads; what they handed over is written before the edge ends.
         drop(self.shared.log.lock().map(|mut handle| handle.take()));
         if let Some(log) = self.log.take() {

@@ -13,7 +13,7 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::RoutingTable;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{Shared, connection, probe, upkeep};
+use crate::{Settings, Shared, connection, probe, upkeep};
 
 /// Stack of a thread, bytes. Nothing recurses.
 const STACK: usize = 512 * 1024;
@@ -32,10 +32,7 @@ pub(crate) fn start(
     listeners: Vec<TcpListener>,
     commands: UnboundedReceiver<EdgeCommand>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let count = match shared.settings.threads {
-        0 => default_threads(),
-        count => count,
-    };
+    let count = threads(&shared.settings);
     let mut threads = Vec::with_capacity(count);
     let mut others: Vec<UnboundedSender<Visitor>> = Vec::new();
     for number in 2..=count {
@@ -73,6 +70,14 @@ pub(crate) fn start(
     Ok(threads)
 }
 
+/// How many threads serve visitors.
+pub(crate) fn threads(settings: &Settings) -> usize {
+    match settings.threads {
+        0 => default_threads(),
+        count => count,
+    }
+}
+
 /// One thread serves far more requests than the workers of a small machine produce; more threads
 /// cost more CPU for each request. Measured in bench/RESULTS.md.
 fn default_threads() -> usize {
@@ -94,7 +99,7 @@ where
         .name(format!("edge-{number}"))
         .stack_size(STACK)
         .spawn(move || {
-            upkeep::begin(&shared);
+            upkeep::begin(&shared, number - 1);
             runtime.block_on(async {
                 let work = work(Arc::clone(&shared));
                 tokio::select! {
@@ -162,6 +167,7 @@ async fn accept(
         };
         match accepted {
             Ok((socket, peer)) => {
+                shared.metrics.accepted.fetch_add(1, Ordering::Relaxed);
                 let counted = Counted::new(&shared);
                 let to = turn % (others.len() + 1);
                 turn += 1;
@@ -178,7 +184,10 @@ async fn accept(
                     },
                 }
             }
-            Err(error) if is_exhausted(&error) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(error) if is_exhausted(&error) => {
+                shared.metrics.accept_pauses.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
             // The visitor left before it was accepted.
             Err(_) => {}
         }

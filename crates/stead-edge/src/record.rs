@@ -24,6 +24,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: u16,
     /// Of the response's body, as sent.
     pub(crate) bytes: u64,
+    /// Of the request's body.
+    pub(crate) received: u64,
     /// The Referer header.
     pub(crate) referer: Option<&'a [u8]>,
     /// The User-Agent header.
@@ -162,6 +164,7 @@ impl Lines {
         let numbers = [
             (",\"status\":", Some(entry.status.into())),
             (",\"bytes\":", Some(entry.bytes)),
+            (",\"received\":", Some(entry.received)),
             (",\"instance\":", entry.instance),
             (",\"release\":", entry.release),
             (",\"queue_us\":", Some(entry.queue_micros)),

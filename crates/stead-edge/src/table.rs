@@ -8,6 +8,7 @@ use stead_model::messages::EdgeEvent;
 use stead_model::routing::RoutingTable;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::upstream::Upstream;
 
@@ -39,11 +40,15 @@ pub(crate) struct Tables {
     /// by nothing that serves visitors.
     by_name: Mutex<Named>,
     events: UnboundedSender<EdgeEvent>,
+    metrics: Arc<Metrics>,
 }
 
 impl Tables {
     /// An empty table: every request is answered 404.
-    pub(crate) fn new(events: UnboundedSender<EdgeEvent>) -> Result<Self, String> {
+    pub(crate) fn new(
+        events: UnboundedSender<EdgeEvent>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
         let router = Router::new(&RoutingTable::default())?;
         Ok(Self {
             current: ArcSwap::from_pointee(Table {
@@ -52,6 +57,7 @@ impl Tables {
             }),
             by_name: Mutex::default(),
             events,
+            metrics,
         })
     }
 
@@ -81,7 +87,7 @@ impl Tables {
                     upstream.update(spec);
                     upstream
                 }
-                None => Upstream::new(spec, self.events.clone()),
+                None => Upstream::new(spec, self.events.clone(), Arc::clone(&self.metrics)),
             };
             by_name.insert(name.clone(), upstream);
         }
@@ -94,7 +100,16 @@ impl Tables {
                 retired.insert(name, Arc::downgrade(&upstream));
             }
         }
+        self.metrics
+            .keep(|name| by_name.contains_key(name) || retired.contains_key(name));
         Ok(())
+    }
+
+    /// Every upstream that has requests or may get some.
+    pub(crate) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let retired = named.retired.values().filter_map(Weak::upgrade);
+        named.current.values().cloned().chain(retired).collect()
     }
 
     /// Free the former tables that no request uses any more.

@@ -3,6 +3,7 @@
 //! edge sleeps.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Shared;
@@ -10,6 +11,7 @@ use crate::answer::Times;
 use crate::folder::FileCache;
 use crate::frames::Connection;
 use crate::head::Head;
+use crate::metrics::{self, Metrics};
 use crate::record::writer::Handle;
 use crate::record::{Entry, Format, Lines};
 use crate::response::Response;
@@ -28,13 +30,16 @@ struct Log {
 }
 
 thread_local! {
+    static OWN: RefCell<Option<Arc<Metrics>>> = const { RefCell::new(None) };
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
     static FILES: RefCell<FileCache> = RefCell::new(FileCache::default());
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// To be called once on each thread.
-pub(crate) fn begin(shared: &Shared) {
+/// To be called once on each thread; `number` counts from 0.
+pub(crate) fn begin(shared: &Shared, number: usize) {
+    metrics::begin_thread(number);
+    OWN.set(Some(Arc::clone(&shared.metrics)));
     let format = if shared.settings.access_json {
         Format::Json
     } else {
@@ -53,6 +58,7 @@ pub(crate) fn begin(shared: &Shared) {
 pub(crate) fn end() {
     hand_over();
     LOG.set(None);
+    OWN.set(None);
 }
 
 /// Use the thread's open files.
@@ -67,7 +73,7 @@ pub(crate) fn with_files<T>(use_them: impl FnOnce(&mut FileCache) -> T) -> T {
     FILES.with_borrow_mut(use_them)
 }
 
-/// Write a line about a request that was answered, or whose visitor left.
+/// Count a request that was answered, or whose visitor left, and write a line about it.
 pub(crate) fn record(
     connection: &Connection,
     head: &Head,
@@ -77,6 +83,31 @@ pub(crate) fn record(
     times: &Times,
 ) {
     let micros = |time: Duration| time.as_micros() as u64;
+    // As nginx writes it: the visitor left before there was an answer.
+    let status = match response.status {
+        0 => 499,
+        status => status,
+    };
+    let series = times
+        .upstream_settings
+        .as_ref()
+        .map(|settings| &*settings.series);
+    let ended = metrics::Ended {
+        status,
+        queue: times.queue,
+        upstream: times.upstream,
+        total,
+        received: times.received,
+        sent: response.length,
+    };
+    match series {
+        Some(series) => series.count(&ended),
+        None => OWN.with_borrow(|own| {
+            if let Some(metrics) = own {
+                metrics.own.count(&ended);
+            }
+        }),
+    }
     LOG.with_borrow_mut(|log| {
         let Some(log) = log else { return };
         let now = SystemTime::now()
@@ -88,20 +119,16 @@ pub(crate) fn record(
             method: head.method(),
             target: head.target(),
             version: if head.http11 { "HTTP/1.1" } else { "HTTP/1.0" },
-            // As nginx writes it: the visitor left before there was an answer.
-            status: if response.status == 0 {
-                499
-            } else {
-                response.status
-            },
+            status,
             bytes: response.length,
+            received: times.received,
             referer: head.header("referer"),
             user_agent: head.header("user-agent"),
             host: Some(head.host()).filter(|host| !host.is_empty()),
             request_id: id,
-            upstream: times.upstream_name.as_deref(),
+            upstream: series.map(|series| &*series.name),
             instance: times.instance.map(|instance| instance.0),
-            release: times.instance.map(|_| times.release),
+            release: series.map(|series| series.release),
             queue_micros: micros(times.queue),
             upstream_micros: micros(times.upstream),
             total_micros: micros(total),

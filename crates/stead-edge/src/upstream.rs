@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::buffer::Scratch;
+use crate::metrics::{Metrics, Series};
 use state::{Ended, Picked, State, Ticket, Waiter};
 
 mod state;
@@ -45,15 +46,15 @@ const IDLE_LIMIT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     events: UnboundedSender<EdgeEvent>,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
 /// What a table says of an upstream, without its instances.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Settings {
-    /// `app.process`, for the access log.
-    pub(crate) name: Arc<str>,
-    pub(crate) release: u64,
+    /// Where requests of this release are counted; knows its names, too.
+    pub(crate) series: Arc<Series>,
     pub(crate) protocol: Protocol,
     pub(crate) timeout: Duration,
     queue_limit: usize,
@@ -68,7 +69,7 @@ pub(crate) struct Lease {
     id: InstanceId,
     ticket: Ticket,
     pub(crate) address: Arc<Address>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     /// An idle connection; `None`: open one.
     pub(crate) stream: Option<Stream>,
     /// The request as it was given to [`Upstream::acquire`].
@@ -76,6 +77,25 @@ pub(crate) struct Lease {
     /// The frame has gone to the instance already.
     pub(crate) sent: bool,
     finished: bool,
+}
+
+/// An upstream at one moment, for the metrics.
+#[derive(Debug)]
+pub(crate) struct Situation {
+    pub(crate) series: Arc<Series>,
+    /// Requests in the queue.
+    pub(crate) waiting: u64,
+    pub(crate) instances: Vec<InstanceSituation>,
+}
+
+/// An instance at one moment.
+#[derive(Debug)]
+pub(crate) struct InstanceSituation {
+    pub(crate) id: InstanceId,
+    /// Requests, upgraded connections included.
+    pub(crate) in_flight: u32,
+    /// One word.
+    pub(crate) state: &'static str,
 }
 
 /// Why no instance takes a request.
@@ -91,9 +111,17 @@ pub(crate) enum Unavailable {
 
 impl Upstream {
     /// An upstream as a table describes it.
-    pub(crate) fn new(spec: &routing::Upstream, events: UnboundedSender<EdgeEvent>) -> Arc<Self> {
-        let state = Mutex::new(State::new(Settings::from(spec)));
-        let upstream = Arc::new(Self { events, state });
+    pub(crate) fn new(
+        spec: &routing::Upstream,
+        events: UnboundedSender<EdgeEvent>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let state = Mutex::new(State::new(Arc::new(Settings::new(spec, &metrics))));
+        let upstream = Arc::new(Self {
+            events,
+            metrics,
+            state,
+        });
         upstream.update(spec);
         upstream
     }
@@ -110,8 +138,9 @@ impl Upstream {
 
     /// Take over what a new table says. Instances that it names keep their connections and counts.
     pub(crate) fn update(self: &Arc<Self>, spec: &routing::Upstream) {
+        let settings = Arc::new(Settings::new(spec, &self.metrics));
         let mut state = self.lock();
-        state.settings = Settings::from(spec);
+        state.settings = settings;
         let drained = state.replace_instances(&spec.instances);
         state.dispatch(Instant::now());
         self.look_after(&mut state);
@@ -221,6 +250,11 @@ impl Upstream {
         }
     }
 
+    /// How it is at this moment.
+    pub(crate) fn situation(&self) -> Situation {
+        self.lock().situation(Instant::now())
+    }
+
     #[cfg(test)]
     fn in_flight(&self) -> u32 {
         self.lock().in_flight()
@@ -238,11 +272,10 @@ impl Upstream {
     }
 }
 
-impl From<&routing::Upstream> for Settings {
-    fn from(spec: &routing::Upstream) -> Self {
+impl Settings {
+    fn new(spec: &routing::Upstream, metrics: &Metrics) -> Self {
         Self {
-            name: format!("{}.{}", spec.app, spec.process).into(),
-            release: spec.release,
+            series: metrics.series(&spec.app, &spec.process, spec.release),
             protocol: spec.protocol,
             timeout: spec.timeout,
             queue_limit: spec.queue_limit as usize,

@@ -112,6 +112,7 @@ fn start_edge(
     let settings = stead_edge::Settings {
         access_log,
         access_json: options.access_json,
+        metrics: Some(state.path.join("metrics.sock")),
         ..stead_edge::Settings::default()
     };
     stead_edge::start(settings, listeners)

@@ -53,14 +53,20 @@ impl Request<'_> {
             Ok(body) => body,
             Err(_) => return self.error(413),
         };
+        let next = self.deliver(upstream, &mut body).await;
+        self.times.received = body.received();
+        next
+    }
+
+    async fn deliver(&mut self, upstream: &Arc<Upstream>, body: &mut Body) -> Next {
         let mut taken = Scratch::default();
         if self.head.body != BodyLength::None {
             taken = Scratch::take();
-            if let Err(failure) = self.take_body(&mut body, &mut taken.0).await {
+            if let Err(failure) = self.take_body(body, &mut taken.0).await {
                 return self.failed(failure);
             }
         }
-        let mut encoded = match self.encode(upstream.protocol(), &body, &taken.0) {
+        let mut encoded = match self.encode(upstream.protocol(), body, &taken.0) {
             Ok(encoded) => encoded,
             Err(status) => return self.error(status),
         };
@@ -82,10 +88,9 @@ impl Request<'_> {
             let began = Instant::now();
             self.times.queue += began - queued;
             self.times.instance = Some(lease.instance());
-            self.times.release = lease.settings.release;
-            self.times.upstream_name = Some(Arc::clone(&lease.settings.name));
+            self.times.upstream_settings = Some(Arc::clone(&lease.settings));
             if encoded.protocol != lease.settings.protocol {
-                encoded = match self.encode(lease.settings.protocol, &body, &taken.0) {
+                encoded = match self.encode(lease.settings.protocol, body, &taken.0) {
                     Ok(encoded) => encoded,
                     Err(status) => return self.error(status),
                 };
@@ -110,9 +115,7 @@ impl Request<'_> {
                 continue;
             }
             let whole_body = body.is_done();
-            let result = self
-                .exchange(&lease, &mut stream, &mut encoded, &mut body)
-                .await;
+            let result = self.exchange(&lease, &mut stream, &mut encoded, body).await;
             self.times.upstream += began.elapsed();
             match result {
                 Ok((End::Complete { reusable }, unread)) => {
@@ -140,7 +143,7 @@ impl Request<'_> {
                         && self.head.is_idempotent()
                         && attempt < ATTEMPTS =>
                 {
-                    encoded = match self.encode(Protocol::Http, &body, &taken.0) {
+                    encoded = match self.encode(Protocol::Http, body, &taken.0) {
                         Ok(encoded) => encoded,
                         Err(status) => return self.error(status),
                     };

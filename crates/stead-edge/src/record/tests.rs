@@ -12,6 +12,7 @@ fn entry() -> Entry<'static> {
         version: "HTTP/1.1",
         status: 200,
         bytes: 12,
+        received: 0,
         referer: None,
         user_agent: Some(b"curl/8"),
         host: Some(b"shop.test"),
@@ -56,7 +57,7 @@ fn the_json_format_has_everything() {
         line(Format::Json, &entry()),
         "{\"time\":\"2026-11-21T00:04:15.000042Z\",\"remote\":\"192.0.2.7\",\"host\":\"shop.test\",\"method\":\"GET\",\
          \"target\":\"/a?b\",\"version\":\"HTTP/1.1\",\"user_agent\":\"curl/8\",\"request_id\":\"id\",\"upstream\":\"shop.web\",\
-         \"status\":200,\"bytes\":12,\"instance\":7,\"release\":42,\"queue_us\":1,\"upstream_us\":2,\"total_us\":18446744073709551615}\n"
+         \"status\":200,\"bytes\":12,\"received\":0,\"instance\":7,\"release\":42,\"queue_us\":1,\"upstream_us\":2,\"total_us\":18446744073709551615}\n"
     );
 }
 

@@ -45,6 +45,8 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines dropped and not yet told in the file.
     dropped: AtomicU64,
+    /// Lines dropped since the beginning.
+    dropped_ever: AtomicU64,
 }
 
 impl Writer {
@@ -107,6 +109,11 @@ impl Handle {
         }
     }
 
+    /// Lines that were dropped since the beginning.
+    pub(crate) fn dropped_ever(&self) -> u64 {
+        self.counts.dropped_ever.load(Ordering::Relaxed)
+    }
+
     #[cfg(test)]
     /// Lines that were dropped and are not yet told in the file.
     pub(crate) fn dropped(&self) -> u64 {
@@ -118,6 +125,7 @@ impl Counts {
     fn drop_lines(&self, lines: &[u8]) {
         let count = memchr::memchr_iter(b'\n', lines).count();
         self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+        self.dropped_ever.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

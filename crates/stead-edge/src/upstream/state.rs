@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{
-    COOL_DOWN, IDLE_LIMIT, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Stream, Unavailable,
+    COOL_DOWN, IDLE_LIMIT, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings,
+    Situation, Stream, Unavailable,
 };
 use crate::buffer::Scratch;
 
@@ -19,7 +20,7 @@ pub(super) type Ticket = u64;
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     slots: Vec<Slot>,
     /// Instances that left the table and still have requests.
     leaving: Vec<Slot>,
@@ -44,7 +45,7 @@ pub(super) struct Picked {
     pub(super) id: InstanceId,
     pub(super) ticket: Ticket,
     pub(super) address: Arc<Address>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) stream: Option<Stream>,
     pub(super) frame: Scratch,
     pub(super) sent: bool,
@@ -91,7 +92,7 @@ struct Running {
 }
 
 impl State {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
             settings,
             slots: Vec::new(),
@@ -110,6 +111,24 @@ impl State {
                 .iter()
                 .chain(&self.leaving)
                 .any(|slot| slot.parked > 0)
+    }
+
+    /// How things are, for the metrics.
+    pub(super) fn situation(&self, now: Instant) -> Situation {
+        let serving = self.slots.iter().map(|slot| (slot, slot.state(now)));
+        let leaving = self.leaving.iter().map(|slot| (slot, "draining"));
+        let instances = serving
+            .chain(leaving)
+            .map(|(slot, state)| InstanceSituation {
+                id: slot.id,
+                in_flight: slot.busy,
+                state,
+            });
+        Situation {
+            series: Arc::clone(&self.settings.series),
+            waiting: self.waiting.len() as u64,
+            instances: instances.collect(),
+        }
     }
 
     #[cfg(test)]
@@ -220,7 +239,7 @@ impl State {
                 deaf: false,
             });
         }
-        let (address, settings) = (Arc::clone(&slot.address), self.settings.clone());
+        let (address, settings) = (Arc::clone(&slot.address), Arc::clone(&self.settings));
         Some(Picked {
             id: slot.id,
             ticket,
@@ -376,6 +395,14 @@ impl State {
 }
 
 impl Slot {
+    /// In one word.
+    fn state(&self, now: Instant) -> &'static str {
+        match self.not_before {
+            Some(time) if time > now => "unreachable",
+            _ => "serving",
+        }
+    }
+
     fn new(instance: &routing::Instance) -> Self {
         Self {
             id: instance.id,
@@ -411,7 +438,7 @@ impl Slot {
         &mut self,
         ticket: Ticket,
         stream: Option<Stream>,
-        settings: &Settings,
+        settings: &Arc<Settings>,
         last_ticket: &mut Ticket,
         now: Instant,
     ) -> Option<Waiter> {
@@ -451,7 +478,7 @@ impl Slot {
             id: self.id,
             ticket: *last_ticket,
             address: Arc::clone(&self.address),
-            settings: settings.clone(),
+            settings: Arc::clone(settings),
             stream: Some(stream),
             frame: waiter.frame,
             sent: true,

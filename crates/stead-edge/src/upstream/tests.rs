@@ -88,7 +88,7 @@ async fn simulate(seed: u64, protocol: Protocol) {
     let capacities: BTreeMap<u64, u32> =
         (1..9).map(|id| (id, 1 + random(&dice, 4) as u32)).collect();
     let (sender, events) = unbounded_channel();
-    let upstream = Upstream::new(&spec(protocol, &[]), sender);
+    let upstream = Upstream::new(&spec(protocol, &[]), sender, Arc::new(Metrics::new(1)));
     let world = Rc::new(World {
         events: RefCell::new(events),
         places: RefCell::default(),
@@ -193,7 +193,11 @@ async fn no_instance_gets_more_than_it_takes_and_no_request_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn who_came_first_is_served_first() {
     let (sender, _events) = unbounded_channel();
-    let upstream = Upstream::new(&spec(Protocol::Frames, &[(1, 1)]), sender);
+    let upstream = Upstream::new(
+        &spec(Protocol::Frames, &[(1, 1)]),
+        sender,
+        Arc::new(Metrics::new(1)),
+    );
     let order = Rc::new(RefCell::new(Vec::new()));
     let tasks = LocalSet::new();
     let mut requests = Vec::new();
@@ -220,7 +224,11 @@ async fn who_came_first_is_served_first() {
 #[tokio::test(start_paused = true)]
 async fn a_second_thread_is_used_only_for_requests_that_take_long() {
     let (sender, _events) = unbounded_channel();
-    let upstream = Upstream::new(&spec(Protocol::Frames, &[(1, 4), (2, 4)]), sender);
+    let upstream = Upstream::new(
+        &spec(Protocol::Frames, &[(1, 4), (2, 4)]),
+        sender,
+        Arc::new(Metrics::new(1)),
+    );
     let first = upstream.acquire(Scratch::default()).await.unwrap();
     let second = upstream.acquire(Scratch::default()).await.unwrap();
     assert_ne!(
@@ -240,7 +248,7 @@ async fn the_queue_ends_for_whoever_waits_too_long_or_finds_it_full() {
     let (sender, _events) = unbounded_channel();
     let mut without = spec(Protocol::Frames, &[]);
     (without.queue_limit, without.queue_timeout) = (2, Duration::from_secs(3));
-    let upstream = Upstream::new(&without, sender);
+    let upstream = Upstream::new(&without, sender, Arc::new(Metrics::new(1)));
     let began = Instant::now();
     let (first, second, third) = tokio::join!(
         upstream.acquire(Scratch::default()),

@@ -10,6 +10,7 @@ mod forwarding;
 mod framing;
 mod http_upstreams;
 mod invalid;
+mod metrics;
 mod nonsense;
 mod refused;
 mod running;

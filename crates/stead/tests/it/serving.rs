@@ -25,6 +25,29 @@ fn state_lies_in_a_directory_that_git_does_not_see() {
 }
 
 #[test]
+fn metrics_are_at_a_socket_in_the_state_directory() {
+    use std::io::{Read, Write};
+    let tree = Tree::wsgi();
+    let mut running = tree.serve(&[]);
+    let before = running.get("/").status;
+    assert_eq!(before, 200);
+    let socket = tree.path().join(".stead/metrics.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let counted = |line: &str| {
+        line.starts_with("stead_requests_total{app=")
+            && line.contains("process=\"web\",release=\"1\",status=\"2xx\"} ")
+    };
+    assert!(text.lines().any(counted), "{text}");
+    assert!(running.stop().success());
+    assert!(!socket.exists());
+}
+
+#[test]
 fn a_static_site_is_served() {
     let tree = Tree::new(&[("index.html", "<h1>home</h1>"), ("css/a.css", "a{}")]);
     let mut running = tree.serve(&[]);

@@ -165,6 +165,7 @@ fn more_than_the_queue_holds_is_dropped_without_waiting() {
     }
     assert_eq!(lines.try_iter().count(), 4);
     assert_eq!(handle.dropped(), 2 * 128 * 1024);
+    assert_eq!(handle.dropped_ever(), 2 * 128 * 1024);
     assert_eq!(handle.counts.waiting.load(Ordering::Relaxed), LONGEST_QUEUE);
 }
 
