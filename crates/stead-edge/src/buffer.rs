@@ -104,6 +104,14 @@ impl Scratch {
     pub(crate) fn take() -> Self {
         Self(SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default())
     }
+
+    /// To write into: one is taken when none is held yet.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        if self.0.capacity() == 0 {
+            *self = Self::take();
+        }
+        &mut self.0
+    }
 }
 
 impl Drop for Scratch {

@@ -3,6 +3,8 @@
 //! Every byte that could be read in two ways is refused here, so that no upstream ever sees it
 //! (RFC 9112). The head keeps its bytes; names, values and the target are ranges into them.
 
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
@@ -20,8 +22,13 @@ const TARGET_LIMIT: usize = 16 * 1024;
 /// Most header lines. More are answered 431.
 const HEADER_LIMIT: usize = 100;
 
-/// Memory that is kept for the next head, bytes.
-const KEPT: usize = 4 * 1024;
+/// Heads that a thread keeps for later, and the largest of them, bytes.
+const KEPT: usize = 32;
+const KEPT_SIZE: usize = 4 * 1024;
+
+thread_local! {
+    static POOL: RefCell<Vec<Head>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One header line, as ranges into [`Head::bytes`].
 #[derive(Clone, Debug)]
@@ -30,7 +37,8 @@ struct Line {
     value: Range<u16>,
 }
 
-/// A request's head. Reused from request to request of a connection, so that a head costs no allocation.
+/// A request's head. Its memory is lent by the thread, so that a head costs no allocation and an idle
+/// connection has none.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     bytes: Vec<u8>,
@@ -77,6 +85,11 @@ pub(crate) enum Parsed {
 impl Head {
     /// Parse the head at the start of `input`.
     pub(crate) fn parse(&mut self, input: &[u8]) -> Result<Parsed, Refusal> {
+        if self.bytes.capacity() == 0
+            && let Some(kept) = POOL.with_borrow_mut(Vec::pop)
+        {
+            *self = kept;
+        }
         self.clear();
         // Empty lines before the request line may come from old clients (RFC 9112 section 2.2).
         let skip = leading_empty_lines(input);
@@ -98,10 +111,15 @@ impl Head {
         Ok(Parsed::Complete(skip + length))
     }
 
-    /// Keep no more memory than a common head needs: the visitor may be idle for long.
+    /// Give the memory back to the thread: the visitor may be idle for long.
     pub(crate) fn rest(&mut self) {
-        if self.bytes.capacity() > KEPT {
-            *self = Self::default();
+        let used = std::mem::take(self);
+        if (1..=KEPT_SIZE).contains(&used.bytes.capacity()) {
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < KEPT {
+                    pool.push(used);
+                }
+            });
         }
     }
 
@@ -116,14 +134,14 @@ impl Head {
     }
 
     fn read_lines(&mut self) -> Result<(), Refusal> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
-        let mut request = httparse::Request::new(&mut headers);
+        let mut headers = [const { MaybeUninit::uninit() }; HEADER_LIMIT];
+        let mut request = httparse::Request::new(&mut []);
         let base = self.bytes.as_ptr() as usize;
         let range = |part: &[u8]| -> Range<u16> {
             let start = part.as_ptr() as usize - base;
             start as u16..(start + part.len()) as u16
         };
-        match request.parse(&self.bytes) {
+        match request.parse_with_uninit_headers(&self.bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) if length == self.bytes.len() => {}
             Ok(_) => return Err(refuse(400, "malformed head")),
             Err(httparse::Error::TooManyHeaders) => return Err(refuse(431, "too many headers")),

@@ -6,15 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Scratch};
 use crate::transport::Transport;
 
 /// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
 const LIMIT: usize = 1024 * 1024;
 /// Files, and bytes between them, held for a visitor who reads slowly.
 const SEGMENT_LIMIT: usize = 16;
-/// Memory that an empty output keeps for the next response, bytes.
-const KEPT: usize = 8 * 1024;
 
 /// A visitor's connection.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub(crate) struct Visitor {
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     /// Bytes that come before all segments.
-    first: Vec<u8>,
+    first: Scratch,
     sent: usize,
     segments: VecDeque<Segment>,
     /// Anything of the current response was sent.
@@ -54,7 +52,7 @@ impl Output {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.held += bytes.len();
         match self.segments.back_mut() {
-            None => self.first.extend_from_slice(bytes),
+            None => self.first.bytes().extend_from_slice(bytes),
             Some(Segment::Bytes(last)) => last.extend_from_slice(bytes),
             Some(Segment::File { .. }) => self.segments.push_back(Segment::Bytes(bytes.to_vec())),
         }
@@ -67,7 +65,7 @@ impl Output {
         }
         let last = match self.segments.back_mut() {
             Some(Segment::Bytes(last)) => last,
-            _ => &mut self.first,
+            _ => self.first.bytes(),
         };
         let before = last.len();
         build(last);
@@ -111,17 +109,17 @@ impl Output {
         !self.begun
     }
 
-    /// Keep no more memory than a small response needs: the visitor may be idle for long.
+    /// Give the memory back: the visitor may be idle for long.
     pub(crate) fn rest(&mut self) {
-        if self.first.is_empty() && self.first.capacity() > KEPT {
-            self.first = Vec::new();
+        if self.is_empty() {
+            self.first = Scratch::default();
         }
     }
 
     /// What of the bytes was not sent.
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.first[self.sent..].to_vec();
+        let mut bytes = self.first.0[self.sent..].to_vec();
         for segment in &self.segments {
             if let Segment::Bytes(more) = segment {
                 bytes.extend_from_slice(more);
@@ -155,6 +153,7 @@ impl Visitor {
     ) -> Poll<io::Result<usize>> {
         if self.input.is_empty() {
             // No buffer is held while nothing comes.
+            self.input.rest();
             ready!(self.transport.poll_read_ready(context))?;
         }
         let Some(room) = self.input.room(limit) else {
@@ -184,12 +183,12 @@ impl Visitor {
         progress: &mut bool,
     ) -> Poll<io::Result<()>> {
         let output = &mut self.output;
-        while output.sent < output.first.len() {
-            let bytes = &output.first[output.sent..];
+        while output.sent < output.first.0.len() {
+            let bytes = &output.first.0[output.sent..];
             let Poll::Ready(length) = self.transport.poll_write(context, bytes) else {
                 // A visitor who is always a little behind must not make it grow for ever.
-                if output.sent > output.first.len() / 2 {
-                    output.first.drain(..output.sent);
+                if output.sent > output.first.0.len() / 2 {
+                    output.first.0.drain(..output.sent);
                     output.sent = 0;
                 }
                 return Poll::Pending;
@@ -203,13 +202,13 @@ impl Visitor {
             output.sent += length;
             output.held -= length;
         }
-        output.first.clear();
+        output.first.0.clear();
         output.sent = 0;
         while let Some(segment) = output.segments.front_mut() {
             match segment {
                 Segment::Bytes(bytes) => {
                     // Becomes the first part, which knows how much of it was sent.
-                    output.first = std::mem::take(bytes);
+                    output.first = Scratch(std::mem::take(bytes));
                     output.segments.pop_front();
                     return self.poll_flush(context, progress);
                 }

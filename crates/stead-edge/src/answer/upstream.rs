@@ -118,7 +118,8 @@ impl Request<'_> {
             let result = self.exchange(&lease, &mut stream, &mut encoded, body).await;
             self.times.upstream += began.elapsed();
             match result {
-                Ok((End::Complete { reusable }, unread)) => {
+                Ok((End::Complete { reusable }, mut unread)) => {
+                    unread.bytes.rest();
                     // A uwsgi server takes one request a connection, whatever its answer says.
                     if reusable && encoded.protocol != Protocol::Uwsgi {
                         stream.unread = unread;

@@ -1,5 +1,7 @@
 //! Responses in HTTP/1, from a server that an app brings along (RFC 9112 sections 4 and 6.3).
 
+use std::mem::MaybeUninit;
+
 use super::Failure;
 use crate::buffer::{Buffer, SIZE};
 use crate::chunked;
@@ -142,9 +144,12 @@ impl HttpDecoder {
         let Some(used) = end else {
             return Ok(None);
         };
-        let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
-        let mut parsed = httparse::Response::new(&mut headers);
-        if parsed.parse(&data[..used]) != Ok(httparse::Status::Complete(used)) {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADER_LIMIT];
+        let mut parsed = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let result =
+            parser.parse_response_with_uninit_headers(&mut parsed, &data[..used], &mut headers);
+        if result != Ok(httparse::Status::Complete(used)) {
             return Err(Malformed("a malformed head"));
         }
         let code = parsed.code.unwrap_or(0);

@@ -41,9 +41,9 @@ async fn a_visitor_who_is_always_behind_costs_no_more_than_what_is_held() {
             expected += 1;
         }
         assert!(
-            visitor.output.first.capacity() < 8 * LIMIT,
+            visitor.output.first.0.capacity() < 8 * LIMIT,
             "{} bytes after {written}",
-            visitor.output.first.capacity()
+            visitor.output.first.0.capacity()
         );
         tokio::time::sleep(std::time::Duration::from_micros(10)).await;
     }

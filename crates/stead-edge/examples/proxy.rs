@@ -1,0 +1,54 @@
+//! The edge alone, as a reverse proxy before one server: `proxy LISTEN SOCKET`, for example
+//! `proxy 127.0.0.1:8000 /run/app.sock`. What `cargo xtask bench` holds against other proxies.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use stead_edge::Settings;
+use stead_model::messages::EdgeCommand;
+use stead_model::release::Protocol;
+use stead_model::routing::{Address, Instance, InstanceId, Route, RoutingTable, Target, Upstream};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(listen), Some(socket)) = (arguments.next(), arguments.next()) else {
+        return ExitCode::from(2);
+    };
+    let Ok(listener) = TcpListener::bind(&listen) else {
+        return ExitCode::FAILURE;
+    };
+    let upstream = Upstream {
+        app: "app".into(),
+        process: "web".into(),
+        release: 1,
+        protocol: Protocol::Http,
+        instances: vec![Instance {
+            id: InstanceId(1),
+            address: Address::Unix(socket.into()),
+            capacity: 1000,
+        }],
+        timeout: Duration::from_secs(30),
+        queue_limit: 10_000,
+        queue_timeout: Duration::from_secs(30),
+    };
+    let table = RoutingTable {
+        generation: 1,
+        routes: vec![Route {
+            hosts: vec![],
+            path: "/".into(),
+            target: Target::Upstream("app.web".into()),
+            body_limit: 64 << 20,
+        }],
+        upstreams: [("app.web".to_owned(), upstream)].into(),
+    };
+    let Ok((edge, mut events)) = stead_edge::start(Settings::default(), vec![listener]) else {
+        return ExitCode::FAILURE;
+    };
+    if edge.commands.send(EdgeCommand::Publish(table)).is_err() {
+        return ExitCode::FAILURE;
+    }
+    // Serve until a signal ends the process; the events are for an agent.
+    while events.blocking_recv().is_some() {}
+    ExitCode::SUCCESS
+}
