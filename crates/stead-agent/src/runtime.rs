@@ -289,8 +289,15 @@ impl Runtime {
                     i.drained = true;
                 }
             }
-            EdgeEvent::RequestTimedOut { instance, request } => {
-                self.request_timed_out(instance, &request);
+            EdgeEvent::RequestTimedOut {
+                instance,
+                request,
+                after,
+            } => {
+                self.request_timed_out(instance, &request, after);
+            }
+            EdgeEvent::InstanceUnhealthy { instance, why } => {
+                self.instance_unhealthy(instance, &why);
             }
             EdgeEvent::InstanceFailed { instance, why } => self.instance_failed(instance, &why),
         }

@@ -72,7 +72,7 @@ pub(crate) fn check(machine: &Machine, manifest: &Manifest, source: &Source) -> 
         if let (Some(server), Some(python)) = (own_server(process), &python) {
             of_server(name, server, python, place.planned, &mut findings);
         }
-        match launch::resolve(name, process, place) {
+        match launch::resolve(manifest, name, process, place) {
             Ok(spec) => findings.push(say(process_line(name, process, spec.as_ref(), source))),
             Err(error) => findings.push(blocking(&error)),
         }

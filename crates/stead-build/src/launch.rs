@@ -18,8 +18,9 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
-use stead_model::manifest::{Count, Process, Program, Server, Threads};
+use stead_model::manifest::{Count, Manifest, Process, Program, Server, Threads};
 use stead_model::release::{Listen, ProcessSpec, Protocol, Start};
+use stead_model::routing::Timeouts;
 
 use crate::Error;
 use crate::environment::Environment;
@@ -61,6 +62,7 @@ struct Resolved {
 
 /// Resolve the process `name`. `None` for a folder of files, which nothing runs.
 pub(crate) fn resolve(
+    manifest: &Manifest,
     name: &str,
     process: &Process,
     place: Place<'_>,
@@ -93,10 +95,12 @@ pub(crate) fn resolve(
             )));
         }
         (Program::Wsgi(entry), Some(Server::Gunicorn)) => {
-            server::gunicorn(name, entry, false, process, place)?
+            let longest = manifest.longest_timeout(name);
+            server::gunicorn(name, entry, false, process, longest, place)?
         }
         (Program::Asgi(entry), Some(Server::Gunicorn)) => {
-            server::gunicorn(name, entry, true, process, place)?
+            let longest = manifest.longest_timeout(name);
+            server::gunicorn(name, entry, true, process, longest, place)?
         }
         (Program::Wsgi(entry), Some(Server::Granian)) => {
             server::granian(name, entry, "wsgi", process, place)?
@@ -130,6 +134,12 @@ pub(crate) fn resolve(
         capacity: resolved.capacity,
         memory: process.memory,
         timeout: process.timeout,
+        timeouts: Timeouts {
+            connect: process.connect_timeout,
+            idle: process.idle_timeout,
+            total: process.total_timeout,
+        },
+        sticky: process.sticky,
         drain: process.drain,
         health: process.health.clone(),
     }))

@@ -68,7 +68,7 @@ pub(crate) fn prepare(
     };
     let mut processes = BTreeMap::new();
     for (name, process) in &manifest.process {
-        if let Some(spec) = launch::resolve(name, process, place)? {
+        if let Some(spec) = launch::resolve(manifest, name, process, place)? {
             processes.insert(name.clone(), spec);
         }
     }

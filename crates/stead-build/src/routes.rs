@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stead_model::manifest::{Manifest, Program, Route as Wanted};
-use stead_model::routing::{Folder, Route, Target};
+use stead_model::routing::{Folder, Route, RouteTimeouts, Target};
 
 /// Largest request body when the manifest says nothing.
 const BODY_LIMIT: u64 = 100 * 1024 * 1024;
@@ -35,6 +35,11 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         path: path.to_owned(),
         target,
         body_limit,
+        timeouts: RouteTimeouts {
+            first: wanted.timeout,
+            idle: wanted.idle_timeout,
+            total: wanted.total_timeout,
+        },
     };
     let mut routes = Vec::new();
     for (from, to) in &wanted.redirects {

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
             capacity: 1000,
         }],
         timeout: Duration::from_secs(30),
+        timeouts: stead_model::routing::Timeouts::default(),
+        sticky: false,
+        check: None,
         queue_limit: 10_000,
         queue_timeout: Duration::from_secs(30),
     };
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
             path: "/".into(),
             target: Target::Upstream("app.web".into()),
             body_limit: 64 << 20,
+            timeouts: stead_model::routing::RouteTimeouts::default(),
         }],
         upstreams: [("app.web".to_owned(), upstream)].into(),
     };

@@ -22,6 +22,8 @@ use crate::visitor::Visitor;
 mod folder;
 mod upstream;
 
+use upstream::Limits;
+
 /// What becomes of the connection after an answer, which is in `visitor.output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -159,18 +161,18 @@ impl Request<'_> {
         match &entry.target {
             Target::Upstream(index) => {
                 let upstream = Arc::clone(&table.upstreams[*index]);
-                let body_limit = entry.body_limit;
+                let limits = Limits::from(entry);
                 // A connection may be open for days; it must not keep a whole table in memory.
                 drop(table);
-                self.forward(&upstream, body_limit).await
+                self.forward(&upstream, limits).await
             }
             Target::Folder { folder, fallback } => {
                 match self.serve_folder(folder, &clean, entry.prefix_length) {
                     Some(next) => next,
                     None => match fallback {
                         Some(index) => {
-                            self.forward(&table.upstreams[*index], entry.body_limit)
-                                .await
+                            let limits = Limits::from(entry);
+                            self.forward(&table.upstreams[*index], limits).await
                         }
                         None => self.error(404),
                     },

@@ -17,8 +17,9 @@ use crate::deadline::Deadline;
 use crate::forward::BodyFraming;
 use crate::frames;
 use crate::response::Response;
-use crate::upstream::{Stream, Unread};
+use crate::upstream::{Settings, Stream, Unread};
 use crate::visitor::{Output, Visitor};
+use stead_model::routing::RouteTimeouts;
 use tokio::time::Instant;
 
 mod from_frames;
@@ -72,8 +73,10 @@ pub(crate) enum Failure {
     Broken(String),
     /// The app raised an exception before it answered.
     AppFailed,
-    /// No answer within the request's time.
+    /// No answer within the request's time: the instance may be lost.
     TimedOut,
+    /// The answer took longer than answers may, or paused for longer; the instance is well.
+    TooLong,
     /// The visitor is gone or too slow.
     Visitor,
     /// The visitor's body cannot be taken.
@@ -97,13 +100,44 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) body: &'a mut Body,
     pub(crate) coding: BodyCoding,
     pub(crate) decoder: Decoder,
-    /// Without a sign of life from the instance.
-    pub(crate) timeout: Duration,
+    /// How long the instance may take.
+    pub(crate) patience: Patience,
     /// Without a sign of life from the visitor, while the edge waits for the visitor.
     pub(crate) stall: Duration,
     /// Read from the instance and not yet decoded.
     pub(crate) received: Unread,
     pub(crate) state: State,
+}
+
+/// How long an instance may take for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Without a sign of life, until the answer begins.
+    first: Duration,
+    /// The same within the answer; `None`: as `first`, and none for an answer of unknown length.
+    idle: Option<Duration>,
+    /// For all of it.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// From now on, as the route says or else the upstream.
+    pub(crate) fn new(upstream: &Settings, route: &RouteTimeouts) -> Self {
+        let total = route.total.or(upstream.timeouts.total);
+        Self {
+            first: route.first.unwrap_or(upstream.timeout),
+            idle: route.idle.or(upstream.timeouts.idle),
+            until: total.map(|total| Instant::now() + total),
+        }
+    }
+
+    /// The longest time without a sign of life, before or after the answer has begun.
+    pub(crate) fn limit(&self, has_begun: bool) -> Duration {
+        match self.idle {
+            Some(idle) if has_begun => idle,
+            _ => self.first,
+        }
+    }
 }
 
 /// How far an exchange is.
@@ -133,7 +167,7 @@ impl Exchange<'_, '_> {
     /// head of the 101 and what follows it; else the beginning of the response to the next request.
     pub(crate) async fn run(mut self) -> Result<(End, Unread), Failure> {
         self.state.body_ended = self.body.is_done();
-        self.deadline.set(self.timeout);
+        self.wait_at_most(self.patience.first);
         let end = std::future::poll_fn(|context| self.poll(context)).await?;
         Ok((end, self.received))
     }
@@ -166,6 +200,13 @@ impl Exchange<'_, '_> {
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
         }
+        if self
+            .patience
+            .until
+            .is_some_and(|until| Instant::now() >= until)
+        {
+            return Poll::Ready(Err(Failure::TooLong));
+        }
         if !self.visitor.output.is_empty() {
             return Poll::Ready(Err(Failure::Visitor));
         }
@@ -177,20 +218,34 @@ impl Exchange<'_, '_> {
             // most of them are gone.
             return Poll::Ready(Err(Failure::Visitor));
         }
-        if self.response.is_endless() && matches!(self.decoder, Decoder::Http(_)) {
+        let http = matches!(self.decoder, Decoder::Http(_));
+        if http && self.response.has_begun() && self.patience.idle.is_some() {
+            return Poll::Ready(Err(Failure::TooLong));
+        }
+        if http && self.response.is_endless() {
             // A stream of events may be silent for as long as it likes.
-            self.deadline.set(self.timeout);
+            self.wait_at_most(self.patience.first);
             let _ = self.deadline.poll(context);
             return Poll::Pending;
         }
         Poll::Ready(Err(Failure::TimedOut))
     }
 
+    /// Move the deadline, but not beyond the end of everything.
+    fn wait_at_most(&mut self, time: Duration) {
+        self.wait_until(Instant::now() + time);
+    }
+
+    fn wait_until(&mut self, at: Instant) {
+        let until = self.patience.until.unwrap_or(at);
+        self.deadline.set_at(at.min(until));
+    }
+
     /// Whoever is waited for has its own time. For a body that is a minimum of speed: one that comes
     /// byte by byte would hold a worker's thread for as long as the visitor likes.
     fn move_deadline(&mut self) {
         if !self.visitor.output.is_empty() {
-            self.deadline.set(self.stall);
+            self.wait_at_most(self.stall);
         } else if self.wants_body() {
             let state = &mut self.state;
             let until = match state.body_until {
@@ -201,9 +256,9 @@ impl Exchange<'_, '_> {
                 }
             };
             state.body_until = Some(until);
-            self.deadline.set_at(until);
+            self.wait_until(until);
         } else {
-            self.deadline.set(self.timeout);
+            self.wait_at_most(self.patience.limit(self.response.has_begun()));
         }
     }
 

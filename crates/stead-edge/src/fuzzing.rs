@@ -342,6 +342,7 @@ impl FuzzRouter {
                 host: "elsewhere.example".into(),
             },
             body_limit: 0,
+            timeouts: stead_model::routing::RouteTimeouts::default(),
         };
         let mut routes: Vec<Route> = ["", "a.test", "*.test", "*.a.test", "[::1]", "127.0.0.1"]
             .iter()

@@ -11,7 +11,7 @@ use crate::forward::{self, Forwarded};
 use crate::frames::Connection;
 use crate::head::{Head, Parsed};
 use crate::response::{Response, Shape};
-use crate::upstream::Stream;
+use crate::upstream::{Stream, Unread};
 use crate::visitor::Output;
 use crate::{frames, uwsgi};
 
@@ -22,15 +22,26 @@ const ANSWER_LIMIT: usize = 256 * 1024;
 pub(crate) async fn run(probe: &Probe) -> Result<u16, String> {
     match tokio::time::timeout(probe.timeout, ask(probe)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(format!("no answer within {} ms", probe.timeout.as_millis())),
+        Err(_) => Err(late(probe)),
     }
 }
 
+/// What is said of a probe that had no answer in time.
+pub(crate) fn late(probe: &Probe) -> String {
+    format!("no answer within {} ms", probe.timeout.as_millis())
+}
+
 async fn ask(probe: &Probe) -> Result<u16, String> {
-    let request = encode(probe)?;
     let stream = Stream::connect(&probe.address, probe.protocol)
         .await
         .map_err(|error| format!("cannot connect: {error}"))?;
+    let (status, _) = converse(&stream, probe).await?;
+    Ok(status)
+}
+
+/// Ask over a connection; what comes after the answer is returned, too.
+pub(crate) async fn converse(stream: &Stream, probe: &Probe) -> Result<(u16, Unread), String> {
+    let request = encode(probe)?;
     if let Some(mailbox) = stream.mailbox() {
         mailbox
             .put(&request)
@@ -75,7 +86,11 @@ async fn ask(probe: &Probe) -> Result<u16, String> {
         )?;
         let enough = response.has_begun() && (output.held() > ANSWER_LIMIT || length == 0);
         if complete || enough {
-            return Ok(response.status);
+            let unread = Unread {
+                bytes: received,
+                descriptors,
+            };
+            return Ok((response.status, unread));
         }
         if length == 0 {
             return Err("it closed the connection instead of answering".into());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::date;
+use crate::forward::RequestId;
 use crate::head::tokens;
 use crate::visitor::Output;
 
@@ -46,7 +47,12 @@ pub(crate) struct Response<'a> {
     pub(crate) status: u16,
     /// Body bytes, without framing.
     pub(crate) length: u64,
+    /// A value for [`STICKY_COOKIE`], and whether it is for HTTPS alone.
+    sticky: Option<(RequestId, bool)>,
 }
+
+/// The cookie by which a visitor comes back to the same instance. Its value is random and says nothing.
+pub(crate) const STICKY_COOKIE: &[u8] = b"stead-sticky";
 
 /// The response of an upstream cannot be passed on; a sentence for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +65,7 @@ impl<'s> Response<'s> {
             framing: Framing::Unknown,
             status: 0,
             length: 0,
+            sticky: None,
         }
     }
 
@@ -85,6 +92,11 @@ impl<'s> Response<'s> {
     /// Forget what was written: none of it has been sent.
     pub(crate) fn restart(&mut self) {
         (self.framing, self.status, self.length) = (Framing::Unknown, 0, 0);
+    }
+
+    /// Give the visitor a cookie. Before `head`.
+    pub(crate) fn stick(&mut self, value: RequestId, secure: bool) {
+        self.sticky = Some((value, secure));
     }
 
     /// After this response the connection takes no other request. Before `head`.
@@ -138,6 +150,7 @@ impl<'s> Response<'s> {
         self.shape.keep_alive &= !self.shape.draining.load(Ordering::Relaxed);
         let keeps_alive = self.keeps_alive();
         let (http11, chunked) = (self.shape.http11, self.framing == Framing::Chunked);
+        let sticky = self.sticky;
         output.write_with(|out| {
             out.extend_from_slice(b"HTTP/1.1 ");
             out.extend_from_slice(status);
@@ -155,6 +168,16 @@ impl<'s> Response<'s> {
             }
             if chunked {
                 out.extend_from_slice(b"\r\nTransfer-Encoding: chunked");
+            }
+            if let Some((value, secure)) = sticky {
+                out.extend_from_slice(b"\r\nSet-Cookie: ");
+                out.extend_from_slice(STICKY_COOKIE);
+                out.push(b'=');
+                out.extend_from_slice(&value);
+                out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax");
+                if secure {
+                    out.extend_from_slice(b"; Secure");
+                }
             }
             if !has_date {
                 out.extend_from_slice(b"\r\nDate: ");

@@ -10,7 +10,7 @@ mod validate;
 
 use std::collections::HashMap;
 
-use stead_model::routing::RoutingTable;
+use stead_model::routing::{RouteTimeouts, RoutingTable};
 
 use crate::folder::Folder;
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
@@ -38,6 +38,8 @@ pub(crate) struct RouteEntry {
     pub(crate) target: Target,
     /// Largest request body, bytes.
     pub(crate) body_limit: u64,
+    /// In place of the upstream's.
+    pub(crate) timeouts: RouteTimeouts,
     /// Bytes of the *clean* path that are the route's own; a folder's file is named by what
     /// follows them, which is nothing or begins with a slash. 0 for the route `/`.
     pub(crate) prefix_length: usize,
@@ -71,6 +73,7 @@ impl Router {
             router.entries.push(RouteEntry {
                 target,
                 body_limit: route.body_limit,
+                timeouts: route.timeouts,
                 prefix_length: path.len(),
             });
             if hosts.is_empty() && !router.any.insert(path, index) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
-use stead_model::routing::{self, Address, InstanceId};
+use stead_model::routing::{self, Address, Check, InstanceId, Timeouts};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -23,9 +23,13 @@ use crate::buffer::Scratch;
 use crate::metrics::{Metrics, Series};
 use state::{Ended, Picked, State, Ticket, Waiter};
 
+mod check;
+mod health;
 mod state;
 mod stream;
 
+pub(crate) use health::Outcome;
+pub(crate) use state::Wish;
 pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
 
 /// How long the youngest request of an instance runs before another thread of it is used, and how long
@@ -56,7 +60,11 @@ pub(crate) struct Settings {
     /// Where requests of this release are counted; knows its names, too.
     pub(crate) series: Arc<Series>,
     pub(crate) protocol: Protocol,
+    /// Until an instance begins to answer.
     pub(crate) timeout: Duration,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) sticky: bool,
+    check: Option<Check>,
     queue_limit: usize,
     queue_timeout: Duration,
 }
@@ -76,6 +84,8 @@ pub(crate) struct Lease {
     pub(crate) frame: Scratch,
     /// The frame has gone to the instance already.
     pub(crate) sent: bool,
+    /// How the request went, for the choice of instances.
+    pub(crate) outcome: Outcome,
     finished: bool,
 }
 
@@ -131,9 +141,9 @@ impl Upstream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What its instances speak at the moment.
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.lock().settings.protocol
+    /// What the table says of it at the moment.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.lock().settings)
     }
 
     /// Take over what a new table says. Instances that it names keep their connections and counts.
@@ -144,6 +154,7 @@ impl Upstream {
         let drained = state.replace_instances(&spec.instances);
         state.dispatch(Instant::now());
         self.look_after(&mut state);
+        self.begin_checks(&mut state);
         drop(state);
         self.tell_drained(drained);
     }
@@ -159,12 +170,16 @@ impl Upstream {
 
     /// An instance for one more request, at once or when one is free. `frame` is the request for a
     /// worker's mailbox; empty if it is not to be sent before its turn.
-    pub(crate) async fn acquire(self: &Arc<Self>, frame: Scratch) -> Result<Lease, Unavailable> {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        frame: Scratch,
+        wish: Wish,
+    ) -> Result<Lease, Unavailable> {
         let (receiver, timeout) = {
             let mut state = self.lock();
             let now = Instant::now();
             if state.waiting.is_empty()
-                && let Some(picked) = state.pick(now)
+                && let Some(picked) = state.pick(now, wish)
             {
                 return Ok(self.lease(Picked { frame, ..picked }));
             }
@@ -176,7 +191,11 @@ impl Upstream {
                 }
             }
             let (sender, receiver) = oneshot::channel();
-            state.waiting.push_back(Waiter { sender, frame });
+            state.waiting.push_back(Waiter {
+                sender,
+                frame,
+                wish,
+            });
             state.dispatch(now);
             self.look_after(&mut state);
             (receiver, state.settings.queue_timeout)
@@ -236,15 +255,27 @@ impl Upstream {
             stream,
             frame,
             sent,
+            outcome: Outcome::Unknown,
             finished: false,
         }
     }
 
     /// A request of an instance ended; `stream` can take another one.
-    fn give_back(&self, id: InstanceId, ticket: Ticket, stream: Option<Stream>) {
+    fn give_back(&self, id: InstanceId, ticket: Ticket, stream: Option<Stream>, outcome: Outcome) {
         let mut state = self.lock();
-        let ended = state.end(id, ticket, stream, Instant::now());
+        let now = Instant::now();
+        let complaint = state.observe(id, outcome, now);
+        let ended = state.end(id, ticket, stream, now);
         drop(state);
+        if let Some((why, replace)) = complaint {
+            let instance = id;
+            self.send(if replace {
+                EdgeEvent::InstanceUnhealthy { instance, why }
+            } else {
+                let why = format!("{why}; it gets no requests for a while");
+                EdgeEvent::InstanceFailed { instance, why }
+            });
+        }
         if ended == Ended::Drained {
             self.tell_drained(vec![id]);
         }
@@ -278,6 +309,9 @@ impl Settings {
             series: metrics.series(&spec.app, &spec.process, spec.release),
             protocol: spec.protocol,
             timeout: spec.timeout,
+            timeouts: spec.timeouts,
+            sticky: spec.sticky && spec.protocol != Protocol::Frames,
+            check: spec.check.clone(),
             queue_limit: spec.queue_limit as usize,
             queue_timeout: spec.queue_timeout,
         }
@@ -296,7 +330,8 @@ impl Drop for Place<'_> {
         if let Ok(Ok(picked)) = self.receiver.try_recv() {
             // What was sent already will be answered; nobody may read that answer as another's.
             let stream = picked.stream.filter(|_| !picked.sent);
-            self.upstream.give_back(picked.id, picked.ticket, stream);
+            self.upstream
+                .give_back(picked.id, picked.ticket, stream, Outcome::Unknown);
         }
     }
 }
@@ -319,12 +354,16 @@ impl Lease {
     /// The request has ended, and the connection can take another one.
     pub(crate) fn finish(mut self, stream: Stream) {
         self.finished = true;
-        self.upstream.give_back(self.id, self.ticket, Some(stream));
+        self.upstream
+            .give_back(self.id, self.ticket, Some(stream), self.outcome);
     }
 
     /// The instance could not be reached or broke the protocol.
-    pub(crate) fn failed(&self, why: String) {
-        self.upstream.lock().cool_down(self.id, Instant::now());
+    pub(crate) fn failed(&mut self, outcome: Outcome, why: String) {
+        self.outcome = outcome;
+        if self.settings.protocol == Protocol::Frames {
+            self.upstream.lock().cool_down(self.id, Instant::now());
+        }
         self.upstream.send(EdgeEvent::InstanceFailed {
             instance: self.id,
             why,
@@ -332,10 +371,12 @@ impl Lease {
     }
 
     /// A request took too long; the visitor got 504.
-    pub(crate) fn timed_out(&self, request: String) {
+    pub(crate) fn timed_out(&mut self, request: String, after: Duration) {
+        self.outcome = Outcome::Failed;
         self.upstream.send(EdgeEvent::RequestTimedOut {
             instance: self.id,
             request,
+            after,
         });
     }
 }
@@ -343,7 +384,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.finished {
-            self.upstream.give_back(self.id, self.ticket, None);
+            self.upstream
+                .give_back(self.id, self.ticket, None, self.outcome);
         }
     }
 }

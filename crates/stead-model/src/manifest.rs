@@ -84,8 +84,20 @@ pub struct Process {
     pub preload: bool,
     /// Memory of one instance. Above it the instance finishes its requests and is replaced.
     pub memory: Option<u64>,
-    /// How long one request may take; then the visitor gets 504.
+    /// How long the app may take until it begins to answer a request; then the visitor gets 504 and the instance
+    /// is replaced. A route can have its own.
     pub timeout: Duration,
+    /// How long opening a connection to an instance may take.
+    pub connect_timeout: Duration,
+    /// The longest pause within an answer; then it is cut. Given, it also ends streams of events that are silent
+    /// for longer.
+    pub idle_timeout: Option<Duration>,
+    /// The longest time for a whole answer, however much of it has come; then it is cut, or the visitor gets
+    /// 504. An upgraded connection (WebSocket) is not cut.
+    pub total_timeout: Option<Duration>,
+    /// A visitor's requests go to the same instance, as long as it is there: for apps that keep sessions in
+    /// memory. A cookie with a random value says who comes back. Not for Stead's own worker.
+    pub sticky: bool,
     /// How long an instance that is being stopped may finish its requests.
     pub drain: Duration,
     /// When an instance counts as ready for visitors; see `[process.NAME.health]`.
@@ -154,6 +166,9 @@ pub struct Health {
     pub host: Option<String>,
     /// How long an instance may take from its start to its first good answer.
     pub within: Duration,
+    /// Ask every instance this often while it serves. One that fails three times in a row (5 s without an answer
+    /// are a failure) gets no more requests, if there is another, and is replaced.
+    pub every: Option<Duration>,
 }
 
 /// A command that is run on a schedule, or by hand.
@@ -199,6 +214,13 @@ pub struct Route {
     pub static_folders: BTreeMap<String, String>,
     /// The largest request body; a larger one is answered 413.
     pub body_limit: Option<u64>,
+    /// The process's `timeout`, for this route alone: a report that takes three minutes needs no higher limit
+    /// anywhere else.
+    pub timeout: Option<Duration>,
+    /// The process's `idle-timeout`, for this route alone.
+    pub idle_timeout: Option<Duration>,
+    /// The process's `total-timeout`, for this route alone.
+    pub total_timeout: Option<Duration>,
     /// Host names that are sent on to another, with the same path (308).
     pub redirects: BTreeMap<String, String>,
 }
@@ -239,7 +261,23 @@ impl Default for Health {
             status: (100, 499),
             host: None,
             within: Duration::from_secs(60),
+            every: None,
         }
+    }
+}
+
+impl Manifest {
+    /// The longest time that a process may take until it begins to answer, on any route: what its server must
+    /// allow.
+    pub fn longest_timeout(&self, name: &str) -> Duration {
+        let own = self.process.get(name).map(|process| process.timeout);
+        let routes = self.route.iter();
+        let routes = routes.filter(|route| route.process.as_deref().unwrap_or("web") == name);
+        routes
+            .filter_map(|route| route.timeout)
+            .chain(own)
+            .max()
+            .unwrap_or_default()
     }
 }
 
@@ -254,6 +292,10 @@ impl Process {
             preload: false,
             memory: None,
             timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            total_timeout: None,
+            sticky: false,
             drain: Duration::from_secs(30),
             health: Health::default(),
         }

@@ -71,6 +71,16 @@ pub enum EdgeEvent {
         instance: InstanceId,
         /// The request line's method and path, for the log.
         request: String,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// An instance fails its checks or most of its requests while others do not, and gets no requests for now, if
+    /// there is any other: replace it.
+    InstanceUnhealthy {
+        /// Which.
+        instance: InstanceId,
+        /// For a person.
+        why: String,
     },
     /// An instance could not be reached, closed its connection mid-answer or answered nonsense.
     InstanceFailed {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::manifest::{Count, Health, Job};
-use crate::routing::Route;
+use crate::routing::{Route, Timeouts};
 
 /// A numbered, immutable set: code, environment, configuration, jobs and routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +47,12 @@ pub struct ProcessSpec {
     pub capacity: u32,
     /// Bytes per instance, above which it is recycled.
     pub memory: Option<u64>,
-    /// One request may take this long.
+    /// An instance may take this long before it begins to answer.
     pub timeout: Duration,
+    /// Further times of a request.
+    pub timeouts: Timeouts,
+    /// A visitor's requests go to the same instance.
+    pub sticky: bool,
     /// How long a draining instance may finish.
     pub drain: Duration,
     /// When it counts as ready.

@@ -31,6 +31,56 @@ pub struct Route {
     pub target: Target,
     /// Largest request body, bytes. More is answered 413.
     pub body_limit: u64,
+    /// For requests of this route, in place of the upstream's.
+    #[serde(default)]
+    pub timeouts: RouteTimeouts,
+}
+
+/// What a route says of times; `None`: as its upstream says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTimeouts {
+    /// In place of [`Upstream::timeout`].
+    pub first: Option<Duration>,
+    /// In place of [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// In place of [`Timeouts::total`].
+    pub total: Option<Duration>,
+}
+
+/// Times of an upstream beside [`Upstream::timeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// For opening a connection to an instance.
+    pub connect: Duration,
+    /// The longest pause within a response. `None`: as [`Upstream::timeout`], and none for a response whose length is
+    /// not known, which may be a stream of events.
+    pub idle: Option<Duration>,
+    /// From the moment that an instance has the request to the response's end, however much of it has come.
+    /// `None`: no limit.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            idle: None,
+            total: None,
+        }
+    }
+}
+
+/// How instances that serve are asked whether they still can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Path and query.
+    pub path: String,
+    /// Host header.
+    pub host: String,
+    /// The statuses that are good, both ends included.
+    pub status: (u16, u16),
+    /// From one check of an instance to the next.
+    pub every: Duration,
 }
 
 /// What answers a route.
@@ -70,8 +120,17 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// Ready instances. Empty: requests wait in the queue until its deadline, then 503.
     pub instances: Vec<Instance>,
-    /// One request may take this long, then 504 and [`crate::messages::EdgeEvent::RequestTimedOut`].
+    /// An instance may take this long before it begins to answer, then 504 and [`crate::messages::EdgeEvent::RequestTimedOut`].
     pub timeout: Duration,
+    /// Further times.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// A visitor's requests go to the same instance, by a cookie. Only for servers that speak HTTP or uwsgi.
+    #[serde(default)]
+    pub sticky: bool,
+    /// `None`: instances are not asked; their answers to visitors tell enough.
+    #[serde(default)]
+    pub check: Option<Check>,
     /// How many requests may wait for a free connection.
     pub queue_limit: u32,
     /// How long one may wait, then 503 with Retry-After.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stead_model::messages::{EdgeCommand, Probe};
 use stead_model::plan::Phase;
-use stead_model::release::Release;
+use stead_model::release::{ProcessSpec, Release};
 use stead_model::routing::{Address, InstanceId};
 
 use super::start::protocol;
@@ -77,8 +77,7 @@ impl Runtime {
         let (Some(listen), Some(own)) = (spec.listen, live.address.clone()) else {
             return;
         };
-        let host = spec.health.host.clone();
-        let host = host.unwrap_or_else(|| default_host(&generation.release));
+        let host = health_host(&generation.release, spec);
         // In turn: where it was told to listen, then wherever else it does.
         let turn = live.probing.turn % (live.probing.elsewhere.len() + 1);
         live.probing.turn += 1;
@@ -241,8 +240,11 @@ impl Runtime {
     }
 }
 
-/// The Host header of a probe: the first name that visitors use.
-fn default_host(release: &Release) -> String {
+/// The Host header of a probe: what the process says, else the first name that visitors use.
+pub(super) fn health_host(release: &Release, spec: &ProcessSpec) -> String {
+    if let Some(host) = &spec.health.host {
+        return host.clone();
+    }
     let names = release.routes.iter().flat_map(|route| &route.hosts);
     let mut plain = names.filter(|host| !host.starts_with('*'));
     plain.next().cloned().unwrap_or_else(|| "localhost".into())

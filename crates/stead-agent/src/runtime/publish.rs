@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use stead_model::messages::EdgeCommand;
 use stead_model::plan::Table;
-use stead_model::routing::{Instance, InstanceId, RoutingTable, Upstream};
+use stead_model::routing::{Check, Instance, InstanceId, RoutingTable, Upstream};
 
+use super::endings::seconds;
+use super::probe::health_host;
 use super::start::protocol;
 use super::{Control, Runtime};
 use crate::Report;
@@ -76,6 +78,14 @@ impl Runtime {
                 protocol: protocol(listen),
                 instances,
                 timeout: spec.timeout,
+                timeouts: spec.timeouts,
+                sticky: spec.sticky,
+                check: spec.health.every.map(|every| Check {
+                    path: spec.health.path.clone(),
+                    host: health_host(release, spec),
+                    status: spec.health.status,
+                    every,
+                }),
                 queue_limit: QUEUE_LIMIT,
                 queue_timeout: QUEUE_TIMEOUT,
             };
@@ -185,21 +195,34 @@ impl Runtime {
     }
 
     /// A thread of the instance is lost: replace it.
-    pub(crate) fn request_timed_out(&mut self, id: InstanceId, request: &str) {
+    pub(crate) fn request_timed_out(&mut self, id: InstanceId, request: &str, after: Duration) {
         let Some(name) = self.live.get(&id).map(|live| live.name.clone()) else {
             return;
         };
-        let timeout = self
-            .instance(id)
-            .and_then(|i| self.generations.get(&i.release)?.spec(&i.process))
-            .map_or(0, |spec| spec.timeout.as_secs());
         self.note(
             name,
             true,
-            format!("`{request}` took longer than {timeout} s; the visitor got 504, the instance is replaced"),
+            format!(
+                "`{request}` took longer than {}; the visitor got 504, the instance is replaced",
+                seconds(after)
+            ),
         );
         if let Some(instance) = self.instance_mut(id) {
             instance.recycle = true;
+        }
+    }
+
+    /// An instance cannot do its work any more, by its checks or by its answers: replace it.
+    pub(crate) fn instance_unhealthy(&mut self, id: InstanceId, why: &str) {
+        let Some(instance) = self.instance_mut(id).filter(|i| !i.recycle) else {
+            return;
+        };
+        if instance.phase != stead_model::plan::Phase::Healthy {
+            return;
+        }
+        instance.recycle = true;
+        if let Some(name) = self.live.get(&id).map(|live| live.name.clone()) {
+            self.note(name, true, format!("{why}; the instance is replaced"));
         }
     }
 

@@ -209,6 +209,7 @@ async fn an_instance_with_a_lost_thread_is_replaced() {
     house.edge.say(EdgeEvent::RequestTimedOut {
         instance: old,
         request,
+        after: Duration::from_secs(30),
     });
     house
         .until_noted("`GET /report` took longer than 30 s")
@@ -227,6 +228,34 @@ async fn an_instance_with_a_lost_thread_is_replaced() {
             .all(|t| ids(t).count() > 0),
         "somebody always served"
     );
+    house.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_its_checks_is_replaced() {
+    let app = App::new();
+    let house = House::new();
+    let mut release = app.web(1, 1);
+    let health = &mut release.processes.get_mut("web").unwrap().health;
+    health.every = Some(Duration::from_secs(7));
+    house.switch(release);
+    house.until_serving(1).await;
+    let table = house.edge.table();
+    let check = table.upstreams.values().next().unwrap().check.clone();
+    assert_eq!(check.map(|check| check.every), Some(Duration::from_secs(7)));
+    let old = ids(&table).next().unwrap();
+    house.edge.say(EdgeEvent::InstanceUnhealthy {
+        instance: old,
+        why: "3 checks in a row failed".to_owned(),
+    });
+    house
+        .until_noted("3 checks in a row failed; the instance is replaced")
+        .await;
+    until("another instance serves alone", || {
+        let now: Vec<_> = ids(&house.edge.table()).collect();
+        now.len() == 1 && now[0] != old
+    })
+    .await;
     house.stop().await.unwrap();
 }
 

@@ -412,6 +412,7 @@ impl App {
                 path: "/".into(),
                 target: Target::Upstream("shop.web".into()),
                 body_limit: 1 << 20,
+                timeouts: stead_model::routing::RouteTimeouts::default(),
             }],
         }
     }
@@ -437,6 +438,8 @@ pub(crate) fn spec(argv: &[&str], listen: Option<Listen>, count: u32) -> Process
         capacity: 16,
         memory: None,
         timeout: Duration::from_secs(30),
+        timeouts: stead_model::routing::Timeouts::default(),
+        sticky: false,
         drain: Duration::from_secs(30),
         health: Health {
             within: PATIENCE,

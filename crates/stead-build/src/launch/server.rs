@@ -1,5 +1,7 @@
 //! The app's own pin of gunicorn, uvicorn or granian.
 
+use std::time::Duration;
+
 use stead_model::manifest::{Count, Process, Threads};
 use stead_model::release::{Listen, Protocol, Start};
 
@@ -15,6 +17,7 @@ pub(super) fn gunicorn(
     entry: &str,
     asgi: bool,
     process: &Process,
+    longest: Duration,
     place: Place<'_>,
 ) -> Result<Resolved, Error> {
     let program = program(name, "gunicorn", place)?;
@@ -43,7 +46,7 @@ pub(super) fn gunicorn(
     }
     if !configured {
         // gunicorn kills a worker whose request takes longer; the edge answers 504 first.
-        let seconds = process.timeout.as_secs().saturating_add(5);
+        let seconds = longest.as_secs().saturating_add(5);
         let drain = process.drain.as_secs().max(1);
         arguments.extend(["--timeout".into(), seconds.to_string()]);
         arguments.extend(["--graceful-timeout".into(), drain.to_string()]);

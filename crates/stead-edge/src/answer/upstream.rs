@@ -6,22 +6,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stead_model::release::Protocol;
+use stead_model::routing::RouteTimeouts;
 
 use super::{Next, Request};
 use crate::Shared;
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
 use crate::connection;
-use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder};
+use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
 use crate::listen::is_exhausted;
 use crate::page::Reason;
+use crate::response::STICKY_COOKIE;
+use crate::router::RouteEntry;
 use crate::tunnel;
-use crate::upstream::{Lease, MESSAGE_LIMIT, Stream, Unavailable, Unread, Upstream};
+use crate::upstream::{Lease, MESSAGE_LIMIT, Outcome, Stream, Unavailable, Unread, Upstream, Wish};
 use crate::{frames, uwsgi};
 
 /// So much of a body is read before an instance is asked for, so that no worker waits for a slow
@@ -31,10 +34,26 @@ const INLINE_LIMIT: usize = 256 * 1024;
 const SMALL: usize = 16 * 1024;
 /// All bodies together that are coming in and are not small, bytes. More are answered 503.
 const BODIES_LIMIT: usize = 128 * 1024 * 1024;
-/// Connecting to an instance on the same machine takes no longer when it is alive.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Instances that are asked when nothing reached the ones before.
+/// Connections that are tried for one request when those before turned out to be of no use to anybody: a kept
+/// one that was closed, a thread that takes no more.
 const ATTEMPTS: usize = 3;
+
+/// What a route allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Largest request body, bytes.
+    pub(super) body: u64,
+    pub(super) timeouts: RouteTimeouts,
+}
+
+impl From<&RouteEntry> for Limits {
+    fn from(entry: &RouteEntry) -> Self {
+        Self {
+            body: entry.body_limit,
+            timeouts: entry.timeouts,
+        }
+    }
+}
 
 /// A request as an instance is to get it.
 struct Encoded {
@@ -48,17 +67,22 @@ struct Encoded {
 
 impl Request<'_> {
     /// Forward the request to an instance of `upstream`.
-    pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, body_limit: u64) -> Next {
-        let mut body = match Body::new(self.head.body, body_limit) {
+    pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, limits: Limits) -> Next {
+        let mut body = match Body::new(self.head.body, limits.body) {
             Ok(body) => body,
             Err(_) => return self.error(413),
         };
-        let next = self.deliver(upstream, &mut body).await;
+        let next = self.deliver(upstream, &mut body, &limits.timeouts).await;
         self.times.received = body.received();
         next
     }
 
-    async fn deliver(&mut self, upstream: &Arc<Upstream>, body: &mut Body) -> Next {
+    async fn deliver(
+        &mut self,
+        upstream: &Arc<Upstream>,
+        body: &mut Body,
+        timeouts: &RouteTimeouts,
+    ) -> Next {
         let mut taken = Scratch::default();
         if self.head.body != BodyLength::None {
             taken = Scratch::take();
@@ -66,14 +90,22 @@ impl Request<'_> {
                 return self.failed(failure);
             }
         }
-        let mut encoded = match self.encode(upstream.protocol(), body, &taken.0) {
+        let settings = upstream.settings();
+        let mut encoded = match self.encode(settings.protocol, body, &taken.0) {
             Ok(encoded) => encoded,
             Err(status) => return self.error(status),
         };
-        for attempt in 1..=ATTEMPTS {
+        let mut wish = Wish::default();
+        if settings.sticky {
+            wish.sticky = Some(self.stick());
+        }
+        // An instance failed the request before it had any of it: another one is asked, once, if the request may
+        // be repeated (RFC 9110 section 9.2.2).
+        let mut may_retry = self.head.is_idempotent();
+        for _ in 1..=ATTEMPTS {
             let queued = Instant::now();
             let Some(lease) = self
-                .acquire(upstream, std::mem::take(&mut encoded.frame))
+                .acquire(upstream, std::mem::take(&mut encoded.frame), wish)
                 .await
             else {
                 return Next::Cut;
@@ -103,8 +135,12 @@ impl Request<'_> {
                     return self.error_because(503, Reason::Busy);
                 }
                 Err(error) => {
-                    lease.failed(format!("cannot connect: {error}"));
-                    continue;
+                    wish.not = Some(lease.instance());
+                    lease.failed(Outcome::Unreachable, format!("cannot connect: {error}"));
+                    if std::mem::take(&mut may_retry) {
+                        continue;
+                    }
+                    break;
                 }
             };
             if !lease.sent
@@ -115,11 +151,18 @@ impl Request<'_> {
                 continue;
             }
             let whole_body = body.is_done();
-            let result = self.exchange(&lease, &mut stream, &mut encoded, body).await;
+            let patience = Patience::new(&lease.settings, timeouts);
+            let result = self
+                .exchange(&lease, patience, &mut stream, &mut encoded, body)
+                .await;
             self.times.upstream += began.elapsed();
             match result {
                 Ok((End::Complete { reusable }, mut unread)) => {
                     unread.bytes.rest();
+                    lease.outcome = match self.response.status {
+                        500.. => Outcome::Failed,
+                        _ => Outcome::Good,
+                    };
                     // A uwsgi server takes one request a connection, whatever its answer says.
                     if reusable && encoded.protocol != Protocol::Uwsgi {
                         stream.unread = unread;
@@ -135,14 +178,21 @@ impl Request<'_> {
                     tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
                     return Next::Ended;
                 }
-                Err(Failure::Unsent(_)) => {}
-                // A kept connection that the server closed just now (RFC 9112 section 9.3.1).
+                // A kept connection that was closed before anything was sent says nothing about the instance.
+                Err(Failure::Unsent(_)) if reused => {}
+                Err(failure @ Failure::Unsent(_)) => {
+                    wish.not = Some(lease.instance());
+                    self.tell(&mut lease, &failure, patience);
+                    if !std::mem::take(&mut may_retry) {
+                        break;
+                    }
+                }
+                // A kept connection that the server closed just now, without a word (RFC 9112 section 9.3.1).
                 Err(Failure::Closed)
                     if reused
                         && encoded.protocol == Protocol::Http
                         && whole_body
-                        && self.head.is_idempotent()
-                        && attempt < ATTEMPTS =>
+                        && std::mem::take(&mut may_retry) =>
                 {
                     encoded = match self.encode(Protocol::Http, body, &taken.0) {
                         Ok(encoded) => encoded,
@@ -150,12 +200,32 @@ impl Request<'_> {
                     };
                 }
                 Err(failure) => {
-                    self.tell(&lease, &failure);
+                    self.tell(&mut lease, &failure, patience);
                     return self.failed(failure);
                 }
             }
         }
         self.error(502)
+    }
+
+    /// What says which instance this visitor's requests go to: the visitor's cookie, or a new one.
+    fn stick(&mut self) -> u64 {
+        let cookies = self.head.headers();
+        let cookies = cookies.filter(|(name, _)| name.eq_ignore_ascii_case(b"cookie"));
+        let token = cookies
+            .flat_map(|(_, value)| value.split(|byte| *byte == b';'))
+            .find_map(|pair| {
+                pair.trim_ascii()
+                    .strip_prefix(STICKY_COOKIE)?
+                    .strip_prefix(b"=")
+            })
+            .and_then(sticky_number);
+        token.unwrap_or_else(|| {
+            let value = forward::new_id();
+            self.response
+                .stick(value, self.connection.scheme == "https");
+            sticky_number(&value).unwrap_or_default()
+        })
     }
 
     /// Read the body as far as it is small.
@@ -209,8 +279,9 @@ impl Request<'_> {
         &mut self,
         upstream: &Arc<Upstream>,
         frame: Scratch,
+        wish: Wish,
     ) -> Option<Result<Lease, Unavailable>> {
-        let mut acquire = std::pin::pin!(upstream.acquire(frame));
+        let mut acquire = std::pin::pin!(upstream.acquire(frame, wish));
         let visitor = &mut *self.visitor;
         std::future::poll_fn(|context| {
             if let Poll::Ready(lease) = Future::poll(acquire.as_mut(), context) {
@@ -307,6 +378,7 @@ impl Request<'_> {
     async fn exchange(
         &mut self,
         lease: &Lease,
+        patience: Patience,
         stream: &mut Stream,
         encoded: &mut Encoded,
         body: &mut Body,
@@ -328,7 +400,7 @@ impl Request<'_> {
             body,
             coding: encoded.coding,
             decoder,
-            timeout: lease.settings.timeout,
+            patience,
             stall: self.shared.settings.stall_timeout,
             received,
             state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
@@ -337,19 +409,30 @@ impl Request<'_> {
     }
 
     /// What the agent should know of a failure.
-    fn tell(&self, lease: &Lease, failure: &Failure) {
+    fn tell(&self, lease: &mut Lease, failure: &Failure, patience: Patience) {
         let request = || {
             let path = String::from_utf8_lossy(self.head.path()).into_owned();
             format!("{} {path}", String::from_utf8_lossy(self.head.method()))
         };
         match failure {
-            Failure::TimedOut => lease.timed_out(request()),
-            Failure::Closed => lease.failed(format!(
-                "it closed the connection instead of answering `{}`",
-                request()
-            )),
-            Failure::Broken(why) => lease.failed(format!("`{}`: {why}", request())),
-            Failure::Unsent(error) => lease.failed(format!("it takes no requests: {error}")),
+            Failure::TimedOut => {
+                lease.timed_out(request(), patience.limit(self.response.has_begun()));
+            }
+            Failure::Closed => lease.failed(
+                Outcome::Failed,
+                format!(
+                    "it closed the connection instead of answering `{}`",
+                    request()
+                ),
+            ),
+            Failure::Broken(why) => {
+                lease.failed(Outcome::Failed, format!("`{}`: {why}", request()));
+            }
+            Failure::Unsent(error) => lease.failed(
+                Outcome::Unreachable,
+                format!("it takes no requests: {error}"),
+            ),
+            Failure::TooLong => lease.outcome = Outcome::Failed,
             _ => {}
         }
     }
@@ -362,7 +445,7 @@ impl Request<'_> {
             Failure::BodyStalled => self.error(408),
             Failure::Crowded => self.error_because(503, Reason::Busy),
             Failure::AppFailed => self.error(500),
-            Failure::TimedOut => self.error(504),
+            Failure::TimedOut | Failure::TooLong => self.error(504),
             Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
         }
     }
@@ -396,12 +479,22 @@ impl Drop for Held<'_> {
     }
 }
 
+/// The number in a cookie that [`Request::stick`] made: 32 hexadecimal digits.
+fn sticky_number(value: &[u8]) -> Option<u64> {
+    if value.len() != 32 {
+        return None;
+    }
+    let text = std::str::from_utf8(value).ok()?;
+    let number = u128::from_str_radix(text, 16).ok()?;
+    Some((number >> 64) as u64 ^ number as u64)
+}
+
 async fn connect(lease: &mut Lease) -> io::Result<Stream> {
     if let Some(stream) = lease.stream.take() {
         return stream.settle();
     }
     let opening = Stream::connect(&lease.address, lease.settings.protocol);
-    match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+    match tokio::time::timeout(lease.settings.timeouts.connect, opening).await {
         Ok(Ok(stream)) => {
             lease.opened(&stream);
             Ok(stream)

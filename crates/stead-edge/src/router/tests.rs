@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use stead_model::release::Protocol;
 use stead_model::routing::{
-    Address, Folder, Instance, InstanceId, Route, RoutingTable, Target as ModelTarget, Upstream,
+    Address, Folder, Instance, InstanceId, Route, RoutingTable, Target as ModelTarget, Timeouts,
+    Upstream,
 };
 
 use super::*;
@@ -20,6 +21,9 @@ fn upstream(id: u64) -> Upstream {
             capacity: 1,
         }],
         timeout: Duration::from_secs(30),
+        timeouts: Timeouts::default(),
+        sticky: false,
+        check: None,
         queue_limit: 100,
         queue_timeout: Duration::from_secs(5),
     }
@@ -31,6 +35,7 @@ fn route(hosts: &[&str], path: &str, target: ModelTarget) -> Route {
         path: path.to_owned(),
         target,
         body_limit: 1,
+        timeouts: RouteTimeouts::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::health::{self, Health, Outcome};
 use super::{
     COOL_DOWN, IDLE_LIMIT, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings,
     Situation, Stream, Unavailable,
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) waiting: VecDeque<Waiter>,
     /// A task looks at the queue every now and then.
     pub(super) watched: bool,
+    /// A task asks the instances how they are.
+    pub(super) checked: bool,
     /// The ticket before the next.
     last_ticket: Ticket,
 }
@@ -37,6 +40,19 @@ pub(super) struct Waiter {
     pub(super) sender: oneshot::Sender<Result<Picked, Unavailable>>,
     /// For a mailbox; empty: not to be sent before its turn.
     pub(super) frame: Scratch,
+    pub(super) wish: Wish,
+}
+
+/// An instance and where it is.
+pub(super) type Place = (InstanceId, Arc<Address>);
+
+/// Which instance a request would like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    /// Not this one, if there is another: it has just failed the request.
+    pub(crate) not: Option<InstanceId>,
+    /// The same as every other request with this number.
+    pub(crate) sticky: Option<u64>,
 }
 
 /// An instance and, if there was an idle one, a connection to it.
@@ -75,6 +91,7 @@ struct Slot {
     youngest: Instant,
     /// Not before then, after a failed connection.
     not_before: Option<Instant>,
+    health: Health,
     /// Threads of a worker that have a request.
     running: Vec<Running>,
 }
@@ -99,6 +116,7 @@ impl State {
             leaving: Vec::new(),
             waiting: VecDeque::new(),
             watched: false,
+            checked: false,
             last_ticket: 0,
         }
     }
@@ -143,6 +161,9 @@ impl State {
     /// From now on these are the instances. Returns those that are not needed any more at once.
     pub(super) fn replace_instances(&mut self, instances: &[routing::Instance]) -> Vec<InstanceId> {
         let mut before = std::mem::take(&mut self.slots);
+        let joins = before
+            .iter()
+            .any(|slot| instances.iter().any(|i| i.id == slot.id));
         before.append(&mut self.leaving);
         for instance in instances {
             let known = before.iter().position(|slot| slot.id == instance.id);
@@ -152,7 +173,7 @@ impl State {
                         capacity: instance.capacity,
                         ..slot
                     },
-                    None => Slot::new(instance),
+                    None => Slot::new(instance, joins),
                 });
         }
         let mut drained = Vec::new();
@@ -172,21 +193,21 @@ impl State {
 
     /// Serve the queue as far as instances are free, then fill the mailboxes.
     pub(super) fn dispatch(&mut self, now: Instant) {
-        while !self.waiting.is_empty() {
-            let Some(mut picked) = self.pick(now) else {
+        loop {
+            // Whoever gave up waiting is passed over.
+            self.forget_departed();
+            let Some(wish) = self.waiting.front().map(|waiter| waiter.wish) else {
                 break;
             };
-            // Whoever gave up waiting is passed over.
-            loop {
-                let Some(waiter) = self.waiting.pop_front() else {
-                    return self.unpick(picked);
-                };
-                picked.frame = waiter.frame;
-                match waiter.sender.send(Ok(picked)) {
-                    Ok(()) => break,
-                    Err(Ok(back)) => picked = back,
-                    Err(Err(_)) => return,
-                }
+            let Some(mut picked) = self.pick(now, wish) else {
+                break;
+            };
+            let Some(waiter) = self.waiting.pop_front() else {
+                return self.unpick(picked);
+            };
+            picked.frame = waiter.frame;
+            if let Err(Ok(back)) = waiter.sender.send(Ok(picked)) {
+                self.unpick(back);
             }
         }
         if self.settings.protocol == Protocol::Frames {
@@ -207,17 +228,39 @@ impl State {
 
     /// The instance for the next request. An instance without any comes first, in the table's order,
     /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
-    pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
+    pub(super) fn pick(&mut self, now: Instant, wish: Wish) -> Option<Picked> {
         let frames = self.settings.protocol == Protocol::Frames;
-        let slot = self
+        // All of them cannot be left out: then the fault is elsewhere.
+        let all_out = self.slots.iter().all(|slot| slot.health.is_out(now));
+        let free = self.slots.iter().enumerate().filter(|(_, slot)| {
+            let patient = frames && now.duration_since(slot.youngest) < PATIENCE;
+            (slot.busy == 0 || slot.busy - slot.parked < slot.capacity && !patient)
+                && slot.not_before.is_none_or(|time| time <= now)
+                && (all_out || !slot.health.is_out(now))
+        });
+        let (at, _) = match wish.sticky {
+            Some(number) => {
+                free.max_by_key(|(_, slot)| (Some(slot.id) != wish.not, affinity(number, slot.id)))
+            }
+            None => free.min_by_key(|(_, slot)| {
+                let load = if frames { slot.busy } else { slot.load(now) };
+                (Some(slot.id) == wish.not, load)
+            }),
+        }?;
+        self.take(at, now)
+    }
+
+    /// This instance, if it has nothing to do: for a check over a connection of its own.
+    pub(super) fn pick_idle(&mut self, id: InstanceId, now: Instant) -> Option<Picked> {
+        let at = self
             .slots
-            .iter_mut()
-            .filter(|slot| {
-                let patient = frames && now.duration_since(slot.youngest) < PATIENCE;
-                (slot.busy == 0 || slot.busy - slot.parked < slot.capacity && !patient)
-                    && slot.not_before.is_none_or(|time| time <= now)
-            })
-            .min_by_key(|slot| slot.busy)?;
+            .iter()
+            .position(|slot| slot.id == id && slot.busy == 0)?;
+        self.take(at, now)
+    }
+
+    fn take(&mut self, at: usize, now: Instant) -> Option<Picked> {
+        let slot = self.slots.get_mut(at)?;
         slot.busy += 1;
         slot.youngest = now;
         slot.not_before = None;
@@ -341,6 +384,62 @@ impl State {
         }
     }
 
+    /// How a request went for its instance, which may then be left out for a while. The sentence is for a person;
+    /// `true` with it: the instance should be replaced.
+    pub(super) fn observe(
+        &mut self,
+        id: InstanceId,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<(String, bool)> {
+        if self.settings.protocol == Protocol::Frames {
+            return None;
+        }
+        let at = self.slots.iter().position(|slot| slot.id == id)?;
+        self.slots[at].health.observe(outcome, now);
+        let others = || self.slots.iter().filter(|slot| slot.id != id);
+        let usable = |slot: &&Slot| {
+            !slot.health.is_out(now) && slot.not_before.is_none_or(|time| time <= now)
+        };
+        if outcome == Outcome::Unreachable && !others().any(|slot| usable(&slot)) {
+            self.slots[at].not_before = Some(now + COOL_DOWN);
+            return None;
+        }
+        if !matches!(outcome, Outcome::Failed | Outcome::Unreachable) {
+            return None;
+        }
+        let complaint = self.slots[at].health.complaint()?;
+        // At most half of them, and only when another one does better: else it is the app's fault.
+        let out = others().filter(|slot| slot.health.is_out(now)).count();
+        let better = others().any(|slot| usable(&slot) && slot.health.does_better());
+        if self.slots[at].health.is_out(now) || (out + 1) * 2 > self.slots.len() || !better {
+            return None;
+        }
+        let proven = others().any(|slot| usable(&slot) && slot.health.is_proven());
+        let replace = self.slots[at].health.pause(now) && proven;
+        Some((complaint, replace))
+    }
+
+    /// The instances that can be checked now, and how. `None`: none are to be.
+    pub(super) fn checks(&self) -> Option<(Arc<Settings>, Vec<Place>)> {
+        self.settings.check.as_ref()?;
+        let frames = self.settings.protocol == Protocol::Frames;
+        // One that has all the requests that it takes would not answer another one; how it answers those
+        // tells as much.
+        let free = self
+            .slots
+            .iter()
+            .filter(|slot| slot.busy < if frames { 1 } else { slot.capacity });
+        let free = free.map(|slot| (slot.id, Arc::clone(&slot.address)));
+        Some((Arc::clone(&self.settings), free.collect()))
+    }
+
+    /// A check of an instance went like this. `true`: from now on it counts as failing.
+    pub(super) fn checked(&mut self, id: InstanceId, good: bool) -> bool {
+        let slot = self.slots.iter_mut().find(|slot| slot.id == id);
+        slot.is_some_and(|slot| slot.health.checked(good))
+    }
+
     /// A request ended; `stream` can take another one, and has the one in its mailbox.
     pub(super) fn end(
         &mut self,
@@ -394,16 +493,32 @@ impl State {
     }
 }
 
+/// How much a sticky number wants an instance: each number has its own order of all instances, so that only those
+/// whose instance goes are sent elsewhere.
+fn affinity(number: u64, id: InstanceId) -> u64 {
+    // The end of SplitMix64.
+    let z = number ^ id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
 impl Slot {
     /// In one word.
     fn state(&self, now: Instant) -> &'static str {
         match self.not_before {
             Some(time) if time > now => "unreachable",
-            _ => "serving",
+            _ => self.health.word(now),
         }
     }
 
-    fn new(instance: &routing::Instance) -> Self {
+    /// Requests in flight with one more, in view of its share.
+    fn load(&self, now: Instant) -> u32 {
+        (self.busy + 1) * health::FULL / self.health.weight(now)
+    }
+
+    fn new(instance: &routing::Instance, joins: bool) -> Self {
+        let now = Instant::now();
         Self {
             id: instance.id,
             address: Arc::new(instance.address.clone()),
@@ -411,8 +526,9 @@ impl Slot {
             idle: Vec::new(),
             busy: 0,
             parked: 0,
-            youngest: Instant::now(),
+            youngest: now,
             not_before: None,
+            health: Health::new(now, joins),
             running: Vec::new(),
         }
     }

@@ -21,6 +21,9 @@ fn spec(protocol: Protocol, instances: &[(u64, u32)]) -> routing::Upstream {
         protocol,
         instances: instances.iter().map(instance).collect(),
         timeout: Duration::from_secs(30),
+        timeouts: Timeouts::default(),
+        sticky: false,
+        check: None,
         queue_limit: 10_000,
         queue_timeout: Duration::from_secs(60),
     }
@@ -126,7 +129,10 @@ async fn simulate(seed: u64, protocol: Protocol) {
         let works = Duration::from_micros(random(&dice, 20_000));
         requests.push(tokio::task::spawn_local(async move {
             let request = async {
-                let lease = upstream.acquire(Scratch::default()).await.unwrap();
+                let lease = upstream
+                    .acquire(Scratch::default(), Wish::default())
+                    .await
+                    .unwrap();
                 let id = lease.instance().0;
                 world_of_request.begin(id, &capacities);
                 // Ends when the request does, or when its visitor leaves in the middle.
@@ -206,7 +212,10 @@ async fn who_came_first_is_served_first() {
             for number in 0..50 {
                 let (upstream, order) = (Arc::clone(&upstream), Rc::clone(&order));
                 requests.push(tokio::task::spawn_local(async move {
-                    let lease = upstream.acquire(Scratch::default()).await.unwrap();
+                    let lease = upstream
+                        .acquire(Scratch::default(), Wish::default())
+                        .await
+                        .unwrap();
                     order.borrow_mut().push(number);
                     tokio::time::sleep(Duration::from_millis(number % 3)).await;
                     drop(lease);
@@ -229,15 +238,24 @@ async fn a_second_thread_is_used_only_for_requests_that_take_long() {
         sender,
         Arc::new(Metrics::new(1)),
     );
-    let first = upstream.acquire(Scratch::default()).await.unwrap();
-    let second = upstream.acquire(Scratch::default()).await.unwrap();
+    let first = upstream
+        .acquire(Scratch::default(), Wish::default())
+        .await
+        .unwrap();
+    let second = upstream
+        .acquire(Scratch::default(), Wish::default())
+        .await
+        .unwrap();
     assert_ne!(
         first.instance(),
         second.instance(),
         "an idle instance comes first"
     );
     let began = Instant::now();
-    let third = upstream.acquire(Scratch::default()).await.unwrap();
+    let third = upstream
+        .acquire(Scratch::default(), Wish::default())
+        .await
+        .unwrap();
     assert!(began.elapsed() >= PATIENCE);
     drop((first, second, third));
     assert_eq!(upstream.in_flight(), 0);
@@ -251,9 +269,9 @@ async fn the_queue_ends_for_whoever_waits_too_long_or_finds_it_full() {
     let upstream = Upstream::new(&without, sender, Arc::new(Metrics::new(1)));
     let began = Instant::now();
     let (first, second, third) = tokio::join!(
-        upstream.acquire(Scratch::default()),
-        upstream.acquire(Scratch::default()),
-        upstream.acquire(Scratch::default())
+        upstream.acquire(Scratch::default(), Wish::default()),
+        upstream.acquire(Scratch::default(), Wish::default()),
+        upstream.acquire(Scratch::default(), Wish::default())
     );
     assert_eq!(first.unwrap_err(), Unavailable::TimedOut);
     assert_eq!(second.unwrap_err(), Unavailable::TimedOut);

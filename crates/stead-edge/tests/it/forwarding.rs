@@ -239,6 +239,7 @@ fn a_request_that_takes_too_long_is_a_504_and_is_reported() {
     let expected = EdgeEvent::RequestTimedOut {
         instance: worker.instance.id,
         request: "GET /slow".into(),
+        after: Duration::from_millis(500),
     };
     assert_eq!(event, expected);
     assert_eq!(running.get("/").status, 200, "the other threads serve on");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
+mod choosing;
 mod counting;
 mod drains;
 mod faults;

@@ -95,6 +95,9 @@ pub(crate) fn upstream(protocol: Protocol, instances: Vec<Instance>) -> Upstream
         protocol,
         instances,
         timeout: Duration::from_secs(20),
+        timeouts: stead_model::routing::Timeouts::default(),
+        sticky: false,
+        check: None,
         queue_limit: 1000,
         queue_timeout: Duration::from_secs(20),
     }
@@ -109,6 +112,7 @@ pub(crate) fn table(upstream: Upstream) -> RoutingTable {
             path: "/".into(),
             target: Target::Upstream("test.web".into()),
             body_limit: 64 << 20,
+            timeouts: stead_model::routing::RouteTimeouts::default(),
         }],
         upstreams: [("test.web".to_owned(), upstream)].into(),
     }

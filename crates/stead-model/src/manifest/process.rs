@@ -11,6 +11,9 @@ use crate::config_error::Problem;
 
 const PROGRAMS: [&str; 5] = ["wsgi", "asgi", "command", "static", "uwsgi"];
 
+/// Keys about requests that came after the first ones, wherever those are listed.
+const OF_VISITORS: [&str; 4] = ["connect-timeout", "idle-timeout", "total-timeout", "sticky"];
+
 const SERVERS: &[(&str, Server)] = &[
     ("stead", Server::Stead),
     ("gunicorn", Server::Gunicorn),
@@ -35,6 +38,12 @@ pub(super) fn read(section: &Section<'_>, name: &str, reached: bool) -> Process 
         timeout: section
             .duration("timeout", "1ms", "1d")
             .unwrap_or(Duration::from_secs(30)),
+        connect_timeout: section
+            .duration("connect-timeout", "1ms", "1h")
+            .unwrap_or(Duration::from_secs(5)),
+        idle_timeout: section.duration("idle-timeout", "1ms", "1d"),
+        total_timeout: section.duration("total-timeout", "1ms", "1d"),
+        sticky: section.boolean("sticky").unwrap_or(false),
         drain: section
             .duration("drain", "0s", "1d")
             .unwrap_or(Duration::from_secs(30)),
@@ -42,7 +51,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, reached: bool) -> Process 
     };
     check_program(section, &process);
     if !reached && matches!(process.program, Program::Command(_)) {
-        for key in ["health", "timeout"] {
+        for key in ["health", "timeout"].into_iter().chain(OF_VISITORS) {
             if section.has(key) {
                 section.conflict(
                     key,
@@ -136,6 +145,13 @@ fn check_program(section: &Section<'_>, process: &Process) {
                     Some("leave `server` out, or write `asgi` if the app is one"),
                 );
             }
+            if process.sticky && server == Server::Stead {
+                refuse(
+                    "sticky",
+                    "each thread of Stead's own worker takes whichever request waits longest",
+                    Some("server = \"gunicorn\", if the app keeps sessions in memory"),
+                );
+            }
             if process.preload && server != Server::Stead {
                 refuse(
                     "preload",
@@ -202,7 +218,10 @@ fn check_program(section: &Section<'_>, process: &Process) {
         Program::Static(_) => {
             for key in [
                 "server", "count", "threads", "preload", "memory", "timeout", "drain", "health",
-            ] {
+            ]
+            .into_iter()
+            .chain(OF_VISITORS)
+            {
                 refuse(
                     key,
                     "the edge serves a `static` folder itself, no instance runs",
@@ -302,6 +321,7 @@ fn health(section: &Section<'_>) -> Health {
     if let Some(within) = section.duration("within", "1s", "1d") {
         health.within = within;
     }
+    health.every = section.duration("every", "1s", "1d");
     health
 }
 

@@ -84,6 +84,9 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         }),
         static_folders: static_folders(section),
         body_limit: section.size("body-limit", "1B"),
+        timeout: section.duration("timeout", "1ms", "1d"),
+        idle_timeout: section.duration("idle-timeout", "1ms", "1d"),
+        total_timeout: section.duration("total-timeout", "1ms", "1d"),
         redirects: redirects(section, &mut seen.redirects),
     };
     if section.table.is_empty() {
@@ -233,12 +236,20 @@ pub(super) fn check_processes(
         let at = value.span().start;
         match processes.get(name) {
             Some(process) => {
-                if matches!(process.program, Program::Static(_)) && section.has("body-limit") {
+                if !matches!(process.program, Program::Static(_)) {
+                    continue;
+                }
+                if section.has("body-limit") {
                     section.conflict(
                         "body-limit",
                         "a `static` process takes no request body",
                         None,
                     );
+                }
+                for key in ["timeout", "idle-timeout", "total-timeout"] {
+                    if section.has(key) {
+                        section.conflict(key, "the files of a `static` process need no time", None);
+                    }
                 }
             }
             None if name == "web" => {}

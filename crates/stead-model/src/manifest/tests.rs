@@ -68,7 +68,11 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             let program = matches!(key.name, "wsgi" | "asgi" | "command" | "static" | "uwsgi");
             let mut around = String::new();
             if path == "process.web" && !program {
-                around.push_str("wsgi = \"shop:app\"\n");
+                // Not every key is for Stead's own worker.
+                around.push_str(match key.name {
+                    "sticky" => "asgi = \"shop:app\"\n",
+                    _ => "wsgi = \"shop:app\"\n",
+                });
             }
             if path == "job.refresh" {
                 for (name, value) in [("command", "\"x\""), ("schedule", "\"@daily\"")] {

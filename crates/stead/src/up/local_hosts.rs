@@ -101,6 +101,7 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
             path: "/".to_owned(),
             target: Target::Upstream(name.clone()),
             body_limit: 100 * 1024 * 1024,
+            timeouts: stead_model::routing::RouteTimeouts::default(),
         }],
         upstreams: BTreeMap::from([(
             name,
@@ -111,6 +112,9 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
                 protocol: Protocol::Http,
                 instances: Vec::new(),
                 timeout: WAITING_TIME,
+                timeouts: stead_model::routing::Timeouts::default(),
+                sticky: false,
+                check: None,
                 queue_limit: WAITING_VISITORS,
                 queue_timeout: WAITING_TIME,
             },
@@ -128,6 +132,7 @@ mod tests {
             path: path.to_owned(),
             target: Target::Upstream(upstream.to_owned()),
             body_limit: 1,
+            timeouts: stead_model::routing::RouteTimeouts::default(),
         }
     }
 

@@ -48,6 +48,25 @@ fn metrics_are_at_a_socket_in_the_state_directory() {
 }
 
 #[test]
+fn one_route_may_take_longer_than_the_others() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\nwsgi = \"app:application\"\ncount = 1\ntimeout = \"1s\"\n\
+         [[route]]\npath = \"/\"\n[[route]]\npath = \"/report\"\ntimeout = \"180s\"\n",
+    );
+    tree.write("app.py", "import time\ndef application(environ, start_response):\n    time.sleep(0.0 if environ['PATH_INFO'] == '/' else 2.2)\n    start_response('200 OK', [])\n    return [b'done']\n");
+    let mut running = tree.serve(&[]);
+    assert_eq!(running.get("/").body, "done");
+    assert_eq!(running.get("/report").body, "done");
+    assert_eq!(running.get("/other").status, 504);
+    running.wait_for(
+        "`GET /other` took longer than 1.0 s; the visitor got 504, the instance is replaced",
+    );
+    assert!(running.stop().success());
+}
+
+#[test]
 fn a_static_site_is_served() {
     let tree = Tree::new(&[("index.html", "<h1>home</h1>"), ("css/a.css", "a{}")]);
     let mut running = tree.serve(&[]);
