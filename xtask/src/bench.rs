@@ -2,6 +2,8 @@
 
 mod catalog;
 mod footprint;
+mod h2load;
+mod idle;
 mod load;
 mod machine;
 mod processes;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use self::catalog::{PEERS, Peer, STEAD, WORKS, Work};
+use self::catalog::{PEERS, Peer, STEAD, WORKS, Work, edge};
 use self::report::Results;
 use self::server::Places;
 use crate::setup::{self, need};
@@ -30,13 +32,16 @@ use crate::setup::{self, need};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// What to measure: `hello`, `flask`, `megabyte`, `upload-64k`, `upload-10m`, `sleep`,
-    /// `reload`, `slow`, `memory`, `start`. Default: everything.
+    /// `reload`, `slow`, `memory`, `start`; `edge` for all of the edge alone, or of those
+    /// `proxy-1k`, `proxy-1k-new`, `proxy-1k-tls`, `proxy-1k-h2`, `static-1k`, `static-100k`, `static-10m`,
+    /// `static-1k-tls`, `static-100k-tls`, `static-10m-tls`, `static-1k-h2`, `idle`, `slow-edge`.
+    /// Default: everything.
     #[arg(value_parser = parse_work)]
     works: Vec<String>,
-    /// Only this peer, and others given the same way: `stead`, `nginx-uwsgi`,
-    /// `nginx-gunicorn`, `caddy-gunicorn`, `granian`.
+    /// Only this peer, and others given the same way: `stead`, `nginx-uwsgi`, `nginx-gunicorn`,
+    /// `caddy-gunicorn`, `granian`; for the edge `nginx`, `haproxy`, `caddy`.
     #[arg(long, value_parser = parse_peer)]
-    peer: Vec<&'static Peer>,
+    peer: Vec<String>,
     /// How long one measurement takes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -65,10 +70,15 @@ pub(crate) struct Pace {
 }
 
 /// What is measured without wrk, or beside it.
-const OTHER_WORKS: [&str; 4] = ["reload", "slow", "memory", "start"];
+const APP_WORKS: [&str; 4] = ["reload", "slow", "memory", "start"];
+/// The same for the edge alone, and its group.
+const EDGE_WORKS: [&str; 3] = ["edge", "idle", "slow-edge"];
 
-const NEEDS: [setup::Need; 6] = [
+const NEEDS: [setup::Need; 9] = [
     need("nginx", "nginx-light"),
+    need("haproxy", "haproxy"),
+    need("h2load", "nghttp2-client"),
+    need("openssl", "openssl"),
     need("uwsgi", "uwsgi-core"),
     need(
         "/usr/lib/uwsgi/plugins/python3_plugin.so",
@@ -93,43 +103,86 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
 fn measure(root: &Path, arguments: &Arguments) -> Result<(), String> {
     let places = prepare(root, arguments)?;
     let pace = pace(arguments);
-    let peers: Vec<&'static Peer> = PEERS
+    let all = arguments.works.is_empty();
+    let named = |name: &str| arguments.works.iter().any(|work| work == name);
+    let peers = |peer: &Peer| {
+        arguments.peer.is_empty() || arguments.peer.iter().any(|name| name == peer.name)
+    };
+    // Only a whole run replaces the results that are committed.
+    let whole = arguments.peer.is_empty() && !arguments.quick;
+    let write = |name: &str, whole: bool, results: &Results| {
+        let path = if whole { &places.bench } else { &places.work }.join(name);
+        fs::write(&path, results.document(&pace))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        println!("wrote {}", path.display());
+        Ok::<(), String>(())
+    };
+    let wanted = |name: &str| all || named(name);
+    if WORKS
         .iter()
-        .filter(|peer| {
-            arguments.peer.is_empty() || arguments.peer.iter().any(|p| p.name == peer.name)
-        })
-        .collect();
-    let with_stead = peers.iter().any(|peer| peer.name == STEAD);
-    let wanted =
-        |name: &str| arguments.works.is_empty() || arguments.works.iter().any(|w| w == name);
-    let works: Vec<&'static Work> = WORKS.iter().filter(|work| wanted(work.name)).collect();
+        .map(|work| work.name)
+        .chain(APP_WORKS)
+        .any(wanted)
+    {
+        let results = of_apps(&places, &pace, &wanted, &peers)?;
+        write("RESULTS.md", whole && all, &results)?;
+    }
+    let group = all || named("edge");
+    let wanted = |name: &str| group || named(name);
+    if edge::WORKS
+        .iter()
+        .map(|work| work.name)
+        .chain(EDGE_WORKS)
+        .any(wanted)
+    {
+        let results = of_edge(&places, &pace, &wanted, &peers)?;
+        write("EDGE.md", whole && group, &results)?;
+    }
+    Ok(())
+}
 
+/// Stead beside what else serves apps.
+fn of_apps(
+    places: &Places,
+    pace: &Pace,
+    wanted: &dyn Fn(&str) -> bool,
+    peers: &dyn Fn(&Peer) -> bool,
+) -> Result<Results, String> {
+    let works: Vec<&'static Work> = WORKS.iter().filter(|work| wanted(work.name)).collect();
+    let taking_part: Vec<&'static Peer> = PEERS.iter().filter(|peer| peers(peer)).collect();
+    let with_stead = taking_part.iter().any(|peer| peer.name == STEAD);
     let mut results = Results {
-        machine: machine::describe(&places),
+        title: "Results",
+        machine: machine::describe(places),
+        peers: taking_part.clone(),
         ..Results::default()
     };
-    results.loads = load::run(&places, &works, &peers, &pace)?;
+    results.loads = load::run(places, &works, peers, pace)?;
     if wanted("memory") && with_stead {
-        results.memory = Some(footprint::memory(&places)?);
+        results.memory = Some(footprint::memory(places)?);
     }
     if wanted("start") && with_stead {
         for app in ["bare", "flask"] {
             results
                 .starts
-                .push(footprint::start(&places, app, pace.rounds)?);
+                .push(footprint::start(places, app, pace.rounds)?);
         }
     }
     if wanted("slow") {
-        for peer in peers
-            .iter()
-            .filter(|peer| matches!(peer.name, STEAD | "nginx-uwsgi"))
-        {
-            results.slow.push(slow::run(&places, peer, &pace)?);
+        for peer in &taking_part {
+            if matches!(peer.name, STEAD | "nginx-uwsgi") {
+                results
+                    .slow
+                    .push(slow::run(places, peer, &WORKS[0], slow::APP, pace)?);
+            }
         }
     }
     if wanted("reload") {
         // What stands before gunicorn makes no difference to its reload.
-        for peer in peers.iter().filter(|peer| peer.name != "caddy-gunicorn") {
+        for peer in taking_part
+            .iter()
+            .filter(|peer| peer.name != "caddy-gunicorn")
+        {
             let reloads = if peer.name == STEAD {
                 pace.reloads
             } else {
@@ -138,18 +191,50 @@ fn measure(root: &Path, arguments: &Arguments) -> Result<(), String> {
             for app in ["bare", "slow-import"] {
                 results
                     .reloads
-                    .push(reload::run(&places, peer, app, reloads)?);
+                    .push(reload::run(places, peer, app, reloads)?);
             }
         }
     }
+    Ok(results)
+}
 
-    // Only a whole run replaces the results that are committed.
-    let whole = arguments.works.is_empty() && arguments.peer.is_empty() && !arguments.quick;
-    let path = if whole { &places.bench } else { &places.work }.join("RESULTS.md");
-    fs::write(&path, results.document(&pace))
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    println!("wrote {}", path.display());
-    Ok(())
+/// The edge beside other proxies and file servers.
+fn of_edge(
+    places: &Places,
+    pace: &Pace,
+    wanted: &dyn Fn(&str) -> bool,
+    peers: &dyn Fn(&Peer) -> bool,
+) -> Result<Results, String> {
+    let works: Vec<&'static Work> = edge::WORKS
+        .iter()
+        .filter(|work| wanted(work.name))
+        .collect();
+    let proxies: Vec<&'static Peer> = edge::PROXIES.iter().filter(|peer| peers(peer)).collect();
+    let files = edge::FILE_SERVERS.iter().filter(|peer| peers(peer));
+    let mut results = Results {
+        title: "Results of the edge alone",
+        machine: machine::describe(places),
+        peers: proxies.iter().copied().chain(files).collect(),
+        ..Results::default()
+    };
+    results.loads = load::run(places, &works, peers, pace)?;
+    if wanted("idle") {
+        for peer in &proxies {
+            results.idle.push(idle::run(places, peer)?);
+        }
+    }
+    if wanted("slow-edge") {
+        for crowd in slow::EDGE {
+            for peer in &proxies {
+                if matches!(peer.name, STEAD | "nginx") {
+                    results
+                        .slow
+                        .push(slow::run(places, peer, &edge::WORKS[0], crowd, pace)?);
+                }
+            }
+        }
+    }
+    Ok(results)
 }
 
 /// Everything that must be there before the first measurement.
@@ -160,22 +245,60 @@ fn prepare(root: &Path, arguments: &Arguments) -> Result<Places, String> {
         work: root.join("target/bench"),
         venv: root.join("target/bench/venv"),
         stead: root.join("target/release/stead"),
+        proxy: root.join("target/release/examples/proxy"),
+        certificate: root.join("target/bench/certificate.pem"),
     };
     fs::create_dir_all(&places.work)
         .map_err(|error| format!("cannot write {}: {error}", places.work.display()))?;
     venv::ensure(&places)?;
+    certify(&places)?;
     raise_open_files();
-    if arguments.peer.is_empty() || arguments.peer.iter().any(|peer| peer.name == STEAD) {
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "--package", "stead"])
-            .current_dir(root)
-            .stdin(Stdio::null())
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            return Err("Stead does not build".to_owned());
-        }
+    if arguments.peer.is_empty() || arguments.peer.iter().any(|peer| peer == STEAD) {
+        build(root, &["--package", "stead"])?;
+        build(root, &["--package", "stead-edge", "--example", "proxy"])?;
     }
     Ok(places)
+}
+
+fn build(root: &Path, what: &[&str]) -> Result<(), String> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release"])
+        .args(what)
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .status();
+    if status.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err("Stead does not build".to_owned())
+}
+
+/// A certificate that nobody trusts, for those who serve TLS. P-256, as most public ones are now.
+fn certify(places: &Places) -> Result<(), String> {
+    if places.certificate.exists() {
+        return Ok(());
+    }
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"])
+        .args([
+            "ec_paramgen_curve:P-256",
+            "-days",
+            "3650",
+            "-subj",
+            "/CN=127.0.0.1",
+        ])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(places.certificate.with_file_name("key.pem"))
+        .arg("-out")
+        .arg(&places.certificate)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run openssl: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("openssl made no certificate: {}", stderr.trim()))
 }
 
 fn pace(arguments: &Arguments) -> Pace {
@@ -222,17 +345,23 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn parse_work(name: &str) -> Result<String, String> {
-    let known = || WORKS.iter().map(|work| work.name).chain(OTHER_WORKS);
-    if known().any(|known| known == name) {
-        return Ok(name.to_owned());
-    }
-    Err(format!(
-        "one of: {}",
-        known().collect::<Vec<_>>().join(", ")
-    ))
+    let known = || {
+        let works = catalog::works().map(|work| work.name);
+        works.chain(APP_WORKS).chain(EDGE_WORKS)
+    };
+    known_name(name, known().collect())
 }
 
-fn parse_peer(name: &str) -> Result<&'static Peer, String> {
-    let known: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
-    catalog::peer(name).ok_or_else(|| format!("one of: {}", known.join(", ")))
+fn parse_peer(name: &str) -> Result<String, String> {
+    let mut known: Vec<&str> = catalog::names().collect();
+    known.sort_unstable();
+    known.dedup();
+    known_name(name, known)
+}
+
+fn known_name(name: &str, known: Vec<&str>) -> Result<String, String> {
+    if known.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("one of: {}", known.join(", ")))
 }

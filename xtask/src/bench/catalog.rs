@@ -1,5 +1,7 @@
 //! What is measured, as data: works, and the peers that do them.
 
+pub(crate) mod edge;
+
 /// One kind of request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
@@ -11,10 +13,32 @@ pub(crate) struct Work {
     pub(crate) app: &'static str,
     /// What is asked for.
     pub(crate) path: &'static str,
-    /// A script of `bench/wrk`, for requests with a body.
-    pub(crate) script: Option<&'static str>,
+    /// How it is asked for.
+    pub(crate) load: Load,
     /// How many ask at once; one measurement for each.
     pub(crate) connections: &'static [u32],
+}
+
+/// How a load is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// By wrk, over kept connections.
+    Kept,
+    /// By wrk with a script of `bench/wrk`, for requests with a body.
+    Script(&'static str),
+    /// By wrk, with a connection for each request.
+    New,
+    /// By wrk, over kept connections with TLS.
+    Tls,
+    /// By h2load, HTTP/2 over TLS, so many streams at once on each connection.
+    Http2(u32),
+}
+
+impl Load {
+    /// Peers must have a certificate.
+    pub(crate) fn needs_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Http2(_))
+    }
 }
 
 const FEW_AND_MANY: &[u32] = &[32, 256];
@@ -28,7 +52,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "bare WSGI, 14 bytes",
         app: "bare",
         path: "/",
-        script: None,
+        load: Load::Kept,
         connections: FEW_AND_MANY,
     },
     Work {
@@ -36,7 +60,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "Flask, small JSON",
         app: "flask",
         path: "/",
-        script: None,
+        load: Load::Kept,
         connections: FEW_AND_MANY,
     },
     Work {
@@ -44,7 +68,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "1 MB response",
         app: "bare",
         path: "/megabyte",
-        script: None,
+        load: Load::Kept,
         connections: FEW_AND_MANY,
     },
     Work {
@@ -52,7 +76,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "64 KB upload",
         app: "bare",
         path: "/upload",
-        script: Some("upload-64k.lua"),
+        load: Load::Script("upload-64k.lua"),
         connections: FEW_AND_MANY,
     },
     Work {
@@ -60,7 +84,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "10 MB upload",
         app: "bare",
         path: "/upload",
-        script: Some("upload-10m.lua"),
+        load: Load::Script("upload-10m.lua"),
         connections: FEW,
     },
     Work {
@@ -68,7 +92,7 @@ pub(crate) const WORKS: [Work; 6] = [
         label: "20 ms sleep",
         app: "bare",
         path: "/sleep",
-        script: None,
+        load: Load::Kept,
         connections: FEW_AND_MANY,
     },
 ];
@@ -86,22 +110,28 @@ pub(crate) struct Peer {
     pub(crate) programs: &'static [Program],
     /// Which of the programs reloads the app at SIGHUP.
     pub(crate) reloads: usize,
+    /// It listens with TLS on `{tls}`, too.
+    pub(crate) tls: bool,
 }
 
 /// One program of a peer. In arguments and files `{run}` is the directory for sockets and
 /// the like, `{app}` the app's, `{venv}` the peers' environment, `{stead}` the binary,
-/// `{port}` the port, `{user}` who runs all this.
+/// `{port}` the port, `{tls}` another, `{user}` who runs all this, `{proxy}` the edge alone (an example of its crate),
+/// `{certificate}` and `{key}` files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
     /// The argument vector.
     pub(crate) arguments: &'static [&'static str],
     /// Files of `bench/peers` that are filled in and written to `{run}`, under the second name.
     pub(crate) files: &'static [(&'static str, &'static str)],
+    /// Its CPU and memory are the peer's. Not so for the server behind a proxy, which is the same for all.
+    pub(crate) counted: bool,
 }
 
 const GUNICORN: Program = Program {
     arguments: &["{venv}/bin/gunicorn", "--config", "{run}/gunicorn.conf.py"],
     files: &[("gunicorn.conf.py", "gunicorn.conf.py")],
+    counted: true,
 };
 
 const NGINX: &[&str] = &[
@@ -134,8 +164,10 @@ pub(crate) const PEERS: [Peer; 5] = [
                 "off",
             ],
             files: &[],
+            counted: true,
         }],
         reloads: 0,
+        tls: false,
     },
     Peer {
         name: "nginx-uwsgi",
@@ -145,6 +177,7 @@ pub(crate) const PEERS: [Peer; 5] = [
             Program {
                 arguments: &["uwsgi", "--ini", "{run}/uwsgi.ini"],
                 files: &[("uwsgi.ini", "uwsgi.ini")],
+                counted: true,
             },
             Program {
                 arguments: NGINX,
@@ -152,9 +185,11 @@ pub(crate) const PEERS: [Peer; 5] = [
                     ("nginx.conf", "nginx.conf"),
                     ("nginx-uwsgi.conf", "upstream.conf"),
                 ],
+                counted: true,
             },
         ],
         reloads: 0,
+        tls: false,
     },
     Peer {
         name: "nginx-gunicorn",
@@ -168,9 +203,11 @@ pub(crate) const PEERS: [Peer; 5] = [
                     ("nginx.conf", "nginx.conf"),
                     ("nginx-gunicorn.conf", "upstream.conf"),
                 ],
+                counted: true,
             },
         ],
         reloads: 0,
+        tls: false,
     },
     Peer {
         name: "caddy-gunicorn",
@@ -181,9 +218,11 @@ pub(crate) const PEERS: [Peer; 5] = [
             Program {
                 arguments: &["caddy", "run", "--config", "{run}/Caddyfile"],
                 files: &[("Caddyfile", "Caddyfile")],
+                counted: true,
             },
         ],
         reloads: 0,
+        tls: false,
     },
     Peer {
         name: "granian",
@@ -206,8 +245,10 @@ pub(crate) const PEERS: [Peer; 5] = [
                 "app:application",
             ],
             files: &[],
+            counted: true,
         }],
         reloads: 0,
+        tls: false,
     },
 ];
 
@@ -227,6 +268,8 @@ pub(crate) struct Goal {
 pub(crate) enum Bound {
     /// CPU seconds are at most this share of the peer's.
     CpuShare(f64, &'static str),
+    /// CPU seconds are at most this share of the best peer's.
+    CpuBest(f64),
     /// At least so many requests a second.
     Rate(f64),
     /// p99 is at most the peer's.
@@ -253,7 +296,27 @@ const fn goal(work: &'static str, connections: u32, bound: Bound) -> Goal {
     }
 }
 
-/// A peer by its name.
+/// Those who do the works of `app`.
+pub(crate) fn peers_of(app: &str) -> &'static [Peer] {
+    match app {
+        edge::PROXIED => &edge::PROXIES,
+        edge::FILES => &edge::FILE_SERVERS,
+        _ => &PEERS,
+    }
+}
+
+/// Every work.
+pub(crate) fn works() -> impl Iterator<Item = &'static Work> {
+    WORKS.iter().chain(&edge::WORKS)
+}
+
+/// Every name of a peer, some of them several times.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let edge = edge::PROXIES.iter().chain(&edge::FILE_SERVERS);
+    PEERS.iter().chain(edge).map(|peer| peer.name)
+}
+
+/// A peer that runs apps, by its name.
 pub(crate) fn peer(name: &str) -> Option<&'static Peer> {
     PEERS.iter().find(|peer| peer.name == name)
 }

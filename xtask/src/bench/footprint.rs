@@ -46,7 +46,7 @@ pub(crate) fn memory(places: &Places) -> Result<Memory, String> {
     let instances = others(&server.trees(), &stead);
     let (python, app) = interpreter(&server, &stead)?;
     let scripts = places.bench.join("wrk");
-    wrk::run(&scripts, &WORKS[0], server.port, 32, Duration::from_secs(1))?;
+    wrk::run(&scripts, &WORKS[0], &server, 32, Duration::from_secs(1))?;
     let loaded = others(&server.trees(), &stead);
     drop(server);
     let bare = bare_interpreters(&python, &app, instances.len())?;

@@ -1,13 +1,13 @@
-//! Works under `wrk`: all peers of a work in turn, round after round, so that a busy minute of
+//! Works under `wrk` and `h2load`: all peers of a work in turn, round after round, so that a busy minute of
 //! the machine hits them all.
 
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use super::catalog::{Peer, Work};
+use super::catalog::{self, Load, Peer, Work};
 use super::server::{Places, Server};
-use super::{Pace, median, visitor, wrk};
+use super::{Pace, h2load, median, visitor, wrk};
 
 /// A peer's medians for one work at one number of connections.
 #[derive(Clone, Debug)]
@@ -36,11 +36,11 @@ struct Round {
     pss: u64,
 }
 
-/// Measure `works` with `peers`.
+/// Measure `works` with those of their peers that `wanted` takes.
 pub(crate) fn run(
     places: &Places,
     works: &[&'static Work],
-    peers: &[&'static Peer],
+    wanted: &dyn Fn(&Peer) -> bool,
     pace: &Pace,
 ) -> Result<Vec<Row>, String> {
     let mut by_app: BTreeMap<&str, Vec<&'static Work>> = BTreeMap::new();
@@ -49,8 +49,9 @@ pub(crate) fn run(
     }
     let mut rows = Vec::new();
     for (app, works) in by_app {
-        let servers = peers
+        let servers = catalog::peers_of(app)
             .iter()
+            .filter(|peer| wanted(peer))
             .map(|peer| Server::start(places, peer, app))
             .collect::<Result<Vec<_>, _>>()?;
         for work in works {
@@ -70,22 +71,17 @@ fn measure(
     pace: &Pace,
 ) -> Result<Vec<Row>, String> {
     println!("{}, {connections} connections", work.label);
-    let scripts = places.bench.join("wrk");
+    let able = |server: &&Server| server.peer.tls || !work.load.needs_tls();
+    let servers: Vec<&Server> = servers.iter().filter(able).collect();
     let mut rounds: Vec<Vec<Round>> = servers.iter().map(|_| Vec::new()).collect();
     for number in 0..pace.rounds {
         for turn in 0..servers.len() {
             // Each round begins with another peer.
             let at = (turn + number) % servers.len();
-            let server = &servers[at];
-            wrk::run(
-                &scripts,
-                work,
-                server.port,
-                connections,
-                Duration::from_secs(1),
-            )?;
+            let server = servers[at];
+            ask(places, work, server, connections, Duration::from_secs(1))?;
             let before = settled(server);
-            let load = wrk::run(&scripts, work, server.port, connections, pace.time)?;
+            let load = ask(places, work, server, connections, pace.time)?;
             let cpu = settled(server) - before;
             if load.requests == 0 {
                 return Err(format!(
@@ -123,6 +119,23 @@ fn measure(
         }
     });
     Ok(rows.collect())
+}
+
+/// Ask with the program that the work wants.
+fn ask(
+    places: &Places,
+    work: &Work,
+    server: &Server,
+    connections: u32,
+    time: Duration,
+) -> Result<wrk::Load, String> {
+    match work.load {
+        Load::Http2(streams) => {
+            let log = places.work.join("h2load.log");
+            h2load::run(&log, work, server, connections, streams, time)
+        }
+        _ => wrk::run(&places.bench.join("wrk"), work, server, connections, time),
+    }
 }
 
 /// CPU seconds, once what the last visitors left behind is done: wrk walks away from its last

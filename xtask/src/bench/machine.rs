@@ -35,10 +35,11 @@ pub(crate) fn describe(places: &Places) -> Vec<(String, String)> {
     ];
     let venv = |name: &str| places.venv.join("bin").join(name);
     let stead = places.stead.as_path();
-    let versions: [(&str, &Path, &str); 7] = [
+    let versions: [(&str, &Path, &str); 8] = [
         ("Stead", stead, "--version"),
         ("Python", &venv("python"), "--version"),
         ("nginx", Path::new("nginx"), "-v"),
+        ("HAProxy", Path::new("haproxy"), "-v"),
         ("uwsgi", Path::new("uwsgi"), "--version"),
         ("gunicorn", &venv("gunicorn"), "--version"),
         ("caddy", Path::new("caddy"), "version"),

@@ -2,19 +2,23 @@
 
 use std::fmt::Write as _;
 
-use super::catalog::{Bound, GOALS, PEERS, STEAD};
+use super::catalog::{Bound, Peer, STEAD, edge};
 use super::footprint::{Memory, Start};
-use super::{Pace, load, reload, slow};
+use super::{Pace, idle, load, reload, slow};
 
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
+    pub(crate) title: &'static str,
     pub(crate) machine: Vec<(String, String)>,
     pub(crate) loads: Vec<load::Row>,
     pub(crate) memory: Option<Memory>,
     pub(crate) starts: Vec<Start>,
     pub(crate) reloads: Vec<reload::Row>,
     pub(crate) slow: Vec<slow::Row>,
+    pub(crate) idle: Vec<idle::Row>,
+    /// Who took part.
+    pub(crate) peers: Vec<&'static Peer>,
 }
 
 /// One line of the table of goals.
@@ -28,12 +32,14 @@ struct Judged {
 impl Results {
     /// The whole document.
     pub(crate) fn document(&self, pace: &Pace) -> String {
-        let mut text =
-            String::from("# Results\n\nWritten by `cargo xtask bench`; not edited by hand.\n\n");
+        let mut text = format!(
+            "# {}\n\nWritten by `cargo xtask bench`; not edited by hand.\n\n",
+            self.title
+        );
         let _ = writeln!(
             text,
             "All peers of a work ran on the same machine and in turn: {} rounds of {} s for each, begun\n\
-             with another peer each time; figures are medians. Load came from `wrk` (one thread) over loopback on\n\
+             with another peer each time; figures are medians. Load came from `wrk` or `h2load` (one thread) over loopback on\n\
              the same machine, so requests per second say who left it the most CPU. CPU seconds are those of all\n\
              server processes, front and workers, from `/proc`. Access logs are off, everybody's; Stead runs as\n\
              `stead up` starts it otherwise. Configurations: [peers](peers), [apps](apps), [wrk scripts](wrk).\n",
@@ -44,13 +50,14 @@ impl Results {
         self.works(&mut text);
         self.reloads(&mut text);
         self.slow(&mut text);
+        self.idle(&mut text);
         self.footprint(&mut text);
         text.push_str("## Machine and versions\n\n| | |\n|---|---|\n");
         for (name, value) in &self.machine {
             let _ = writeln!(text, "| {name} | {value} |");
         }
         text.push_str("\n## Peers\n\n| | |\n|---|---|\n");
-        for peer in &PEERS {
+        for peer in &self.peers {
             let _ = writeln!(text, "| {} | {} |", peer.label, peer.setting);
         }
         text
@@ -75,7 +82,7 @@ impl Results {
 
     fn judged(&self) -> Vec<Judged> {
         let mut judged = Vec::new();
-        for goal in &GOALS {
+        for goal in edge::goals() {
             let row = |peer: &str| {
                 self.loads.iter().find(|row| {
                     row.work.name == goal.work
@@ -99,6 +106,23 @@ impl Results {
                         bound: format!("≤ {most} × {}", other.peer.label),
                         reached: format!("{:.2} ×", own.cpu / other.cpu),
                         met: own.cpu <= most * other.cpu,
+                    });
+                }
+                Bound::CpuBest(most) => {
+                    let same = |row: &&load::Row| {
+                        row.work.name == goal.work
+                            && row.connections == goal.connections
+                            && row.peer.name != STEAD
+                    };
+                    let best = self.loads.iter().filter(same);
+                    let Some(best) = best.min_by(|one, other| one.cpu.total_cmp(&other.cpu)) else {
+                        continue;
+                    };
+                    judged.push(Judged {
+                        what: format!("{what}: CPU"),
+                        bound: format!("≤ {most} × the best, {}", best.peer.label),
+                        reached: format!("{:.2} ×", own.cpu / best.cpu),
+                        met: own.cpu <= most * best.cpu,
                     });
                 }
                 Bound::P99(peer) => {
@@ -129,10 +153,22 @@ impl Results {
         }
         for row in self.slow.iter().filter(|row| row.peer.name == STEAD) {
             judged.push(Judged {
-                what: format!("throughput beside {} slow visitors", slow::CROWD),
+                what: format!(
+                    "throughput beside {} slow visitors ({})",
+                    row.crowd.size, row.crowd.label
+                ),
                 bound: "≥ 0.95 ×".to_owned(),
                 reached: format!("{:.2} ×", row.rate / row.rate_alone),
                 met: row.rate >= 0.95 * row.rate_alone,
+            });
+        }
+        let idle = |name: &str| self.idle.iter().find(|row| row.peer.name == name);
+        if let (Some(own), Some(nginx)) = (idle(STEAD), idle("nginx")) {
+            judged.push(Judged {
+                what: format!("{} idle visitors: PSS", idle::CROWD),
+                bound: format!("≤ 1.5 × nginx's {}", mb(nginx.with as f64)),
+                reached: mb(own.with as f64),
+                met: own.with as f64 <= 1.5 * nginx.with as f64,
             });
         }
         if let Some(memory) = &self.memory {
@@ -239,25 +275,49 @@ impl Results {
         if self.slow.is_empty() {
             return;
         }
-        let _ = writeln!(
-            text,
-            "## {} slow visitors\n\nA third each is slow in its header, its body and its reading: one step every half\n\
-             second. Beside them 32 normal connections ask for the bare app's greeting.\n\n\
-             | | requests/s alone | beside them | ratio | p99 alone | p99 beside them | errors |\n\
-             |---|--:|--:|--:|--:|--:|--:|",
-            slow::CROWD
+        text.push_str(
+            "## Slow visitors\n\nOne step every half second, in sending a header or a body, or in reading an answer. Beside them\n\
+             32 normal connections ask for something small.\n\n\
+             | | slow visitors | requests/s alone | beside them | ratio | p99 alone | p99 beside them | errors |\n\
+             |---|---|--:|--:|--:|--:|--:|--:|\n",
         );
         for row in &self.slow {
             let _ = writeln!(
                 text,
-                "| {} | {:.0} | {:.0} | {:.2} | {} | {} | {} |",
+                "| {} | {}: {} | {:.0} | {:.0} | {:.2} | {} | {} | {} |",
                 row.peer.label,
+                row.crowd.size,
+                row.crowd.label,
                 row.rate_alone,
                 row.rate,
                 row.rate / row.rate_alone,
                 ms(row.p99_alone),
                 ms(row.p99),
                 row.errors
+            );
+        }
+        text.push('\n');
+    }
+
+    fn idle(&self, text: &mut String) {
+        if self.idle.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            text,
+            "## {} idle visitors\n\nEach has asked once and keeps its connection. Memory is the proportional set size, of user space.\n\n\
+             | | before | with them | each |\n|---|--:|--:|--:|",
+            idle::CROWD
+        );
+        for row in &self.idle {
+            let more = row.with.saturating_sub(row.before);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} bytes |",
+                row.peer.label,
+                mb(row.before as f64),
+                mb(row.with as f64),
+                more / idle::CROWD as u64
             );
         }
         text.push('\n');

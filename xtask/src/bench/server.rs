@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::catalog::{Peer, STEAD};
+use super::catalog::{Peer, STEAD, Work, edge};
 use super::processes::Trees;
 use super::visitor;
 
@@ -26,6 +26,10 @@ pub(crate) struct Places {
     pub(crate) venv: PathBuf,
     /// The binary.
     pub(crate) stead: PathBuf,
+    /// The edge alone, as a proxy.
+    pub(crate) proxy: PathBuf,
+    /// A certificate for 127.0.0.1, and its key beside it as `key.pem`.
+    pub(crate) certificate: PathBuf,
 }
 
 /// A running peer.
@@ -35,11 +39,14 @@ pub(crate) struct Server {
     pub(crate) peer: &'static Peer,
     /// On 127.0.0.1.
     pub(crate) port: u16,
+    /// On 127.0.0.1, with TLS, if the peer has that.
+    pub(crate) tls: u16,
     /// What its programs printed.
     log: PathBuf,
     /// For sockets, logs and whatever else it writes.
     run: PathBuf,
-    children: Vec<Child>,
+    /// Each, and whether it is counted.
+    children: Vec<(Child, bool)>,
 }
 
 /// How long a peer may take to its first answer; Stead's first start builds an environment.
@@ -61,8 +68,16 @@ impl Server {
         let app_dir = places.work.join("apps").join(peer.name).join(app);
         let prepared = fs::create_dir_all(&run)
             .and_then(|()| copy(&source, &app_dir))
-            .and_then(|()| free_port());
-        let port = prepared.map_err(|error| format!("cannot prepare {}: {error}", peer.label))?;
+            .and_then(|()| match app {
+                edge::FILES => make_files(&app_dir),
+                // 128 KB for those who read slowly.
+                edge::PROXIED => fs::write(run.join("large"), vec![b'x'; 128 << 10]),
+                _ => Ok(()),
+            })
+            .and_then(|()| pair(places, &run))
+            .and_then(|()| Ok((free_port()?, free_port()?)));
+        let (port, tls) =
+            prepared.map_err(|error| format!("cannot prepare {}: {error}", peer.label))?;
         let user = if rustix::process::geteuid().is_root() {
             "root"
         } else {
@@ -74,11 +89,16 @@ impl Server {
             ("{venv}", places.venv.display().to_string()),
             ("{stead}", places.stead.display().to_string()),
             ("{port}", port.to_string()),
+            ("{tls}", tls.to_string()),
+            ("{proxy}", places.proxy.display().to_string()),
+            ("{certificate}", places.certificate.display().to_string()),
+            ("{key}", key(places).display().to_string()),
             ("{user}", user.to_owned()),
         ]);
         let mut server = Self {
             peer,
             port,
+            tls,
             log: run.join("output.log"),
             run,
             children: Vec::new(),
@@ -99,7 +119,7 @@ impl Server {
                 .command(&arguments)
                 .and_then(|mut command| command.spawn())
                 .map_err(|error| format!("cannot start {}: {error}", arguments[0]))?;
-            server.children.push(child);
+            server.children.push((child, program.counted));
         }
         Ok(server)
     }
@@ -131,7 +151,7 @@ impl Server {
             if visitor::status(self.port, "/") == Some(200) {
                 return Ok(());
             }
-            let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+            let ended = |(child, _): &mut (Child, bool)| !matches!(child.try_wait(), Ok(None));
             if self.children.iter_mut().any(ended) {
                 break;
             }
@@ -148,14 +168,24 @@ impl Server {
         ))
     }
 
-    /// Every process of it.
+    /// Where `work` is asked for.
+    pub(crate) fn url(&self, work: &Work) -> String {
+        if work.load.needs_tls() {
+            format!("https://127.0.0.1:{}{}", self.tls, work.path)
+        } else {
+            format!("http://127.0.0.1:{}{}", self.port, work.path)
+        }
+    }
+
+    /// Every process of it that is counted.
     pub(crate) fn trees(&self) -> Trees {
-        Trees(self.children.iter().map(Child::id).collect())
+        let counted = self.children.iter().filter(|(_, counted)| *counted);
+        Trees(counted.map(|(child, _)| child.id()).collect())
     }
 
     /// Ask for a reload of the app.
     pub(crate) fn reload(&self) {
-        if let Some(child) = self.children.get(self.peer.reloads) {
+        if let Some((child, _)) = self.children.get(self.peer.reloads) {
             signal(child.id(), Signal::HUP);
         }
     }
@@ -163,12 +193,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let members = self.trees().members();
-        for child in &self.children {
+        let all = self.children.iter().map(|(child, _)| child.id());
+        let members = Trees(all.collect()).members();
+        for (child, _) in &self.children {
             signal(child.id(), Signal::TERM);
         }
         let deadline = Instant::now() + Duration::from_secs(10);
-        for child in &mut self.children {
+        for (child, _) in &mut self.children {
             while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -197,6 +228,31 @@ fn fill_in(template: &str, values: &BTreeMap<&str, String>) -> String {
         text = text.replace(name, value);
     }
     text
+}
+
+/// Files of 1 KB, 100 KB and 10 MB, and one for `/`.
+fn make_files(app_dir: &Path) -> io::Result<()> {
+    let public = app_dir.join("public");
+    fs::create_dir_all(&public)?;
+    fs::write(public.join("index.html"), "here\n")?;
+    for (name, size) in [("1k", 1 << 10), ("100k", 100 << 10), ("10m", 10 << 20)] {
+        let path = public.join(name);
+        if !path.exists() {
+            fs::write(path, vec![b'x'; size])?;
+        }
+    }
+    Ok(())
+}
+
+/// Certificate and key in one file, as some want them.
+fn pair(places: &Places, run: &Path) -> io::Result<()> {
+    let mut both = fs::read(&places.certificate)?;
+    both.extend(fs::read(key(places))?);
+    fs::write(run.join("pair.pem"), both)
+}
+
+fn key(places: &Places) -> PathBuf {
+    places.certificate.with_file_name("key.pem")
 }
 
 fn free_port() -> io::Result<u16> {

@@ -1,4 +1,4 @@
-//! A thousand slow visitors, and what a normal one notices.
+//! Thousands of slow visitors, and what a normal one notices.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -6,12 +6,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::catalog::{Peer, WORKS};
+use super::catalog::{Peer, Work};
 use super::server::{Places, Server};
 use super::{Pace, median, wrk};
 
-/// How many are slow; a third each in their header, their body and their reading.
-pub(crate) const CROWD: usize = 1000;
+/// A crowd.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    /// In the results: what they are slow at.
+    pub(crate) label: &'static str,
+    /// How many.
+    pub(crate) size: usize,
+    /// In turn.
+    kinds: &'static [Slow],
+}
+
+/// Before an app: some of each kind.
+pub(crate) const APP: Crowd = Crowd {
+    label: "a third each in its header, its body and its reading",
+    size: 1000,
+    kinds: &[Slow::Header, Slow::Body, Slow::Reading("/megabyte")],
+};
+
+/// Before a server behind a proxy.
+pub(crate) const EDGE: [Crowd; 3] = [
+    Crowd {
+        label: "header",
+        size: 10_000,
+        kinds: &[Slow::Header],
+    },
+    Crowd {
+        label: "body",
+        size: 10_000,
+        kinds: &[Slow::Body],
+    },
+    Crowd {
+        label: "reading",
+        size: 10_000,
+        kinds: &[Slow::Reading("/large")],
+    },
+];
 
 /// Between two bytes of a slow visitor.
 const TICK: Duration = Duration::from_millis(500);
@@ -20,6 +54,7 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) peer: &'static Peer,
+    pub(crate) crowd: Crowd,
     /// Requests a second of normal visitors alone.
     pub(crate) rate_alone: f64,
     /// Requests a second beside the crowd.
@@ -32,18 +67,27 @@ pub(crate) struct Row {
     pub(crate) errors: u64,
 }
 
-/// Measure `peer` with and without the crowd, in turn.
-pub(crate) fn run(places: &Places, peer: &'static Peer, pace: &Pace) -> Result<Row, String> {
-    println!("{CROWD} slow visitors at {}", peer.label);
-    let server = Server::start(places, peer, "bare")?;
+/// Measure `peer` at `work` with and without the crowd, in turn.
+pub(crate) fn run(
+    places: &Places,
+    peer: &'static Peer,
+    work: &Work,
+    crowd: Crowd,
+    pace: &Pace,
+) -> Result<Row, String> {
+    println!(
+        "{} slow visitors ({}) at {}",
+        crowd.size, crowd.label, peer.label
+    );
+    let server = Server::start(places, peer, work.app)?;
     let scripts = places.bench.join("wrk");
-    let normal = || wrk::run(&scripts, &WORKS[0], server.port, 32, pace.time);
+    let normal = || wrk::run(&scripts, work, &server, 32, pace.time);
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..pace.rounds {
         alone.push(normal()?);
         let stop = AtomicBool::new(false);
         let load = thread::scope(|scope| {
-            scope.spawn(|| crowd(&stop, server.port));
+            scope.spawn(|| come(crowd, &stop, server.port));
             // Long enough for each to have arrived and to be in the middle of it.
             thread::sleep(Duration::from_secs(3));
             let load = normal();
@@ -54,6 +98,7 @@ pub(crate) fn run(places: &Places, peer: &'static Peer, pace: &Pace) -> Result<R
     }
     let row = Row {
         peer,
+        crowd,
         rate_alone: median(alone.iter().map(|load| load.rate)),
         rate: median(beside.iter().map(|load| load.rate)),
         p99_alone: median(alone.iter().map(|load| load.p99)),
@@ -68,11 +113,12 @@ pub(crate) fn run(places: &Places, peer: &'static Peer, pace: &Pace) -> Result<R
 }
 
 /// What a slow visitor is slow at.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Slow {
     Header,
     Body,
-    Reading,
+    /// Of what is asked for there.
+    Reading(&'static str),
 }
 
 struct Visitor {
@@ -80,11 +126,10 @@ struct Visitor {
     stream: Option<TcpStream>,
 }
 
-fn crowd(stop: &AtomicBool, port: u16) {
-    let kinds = [Slow::Header, Slow::Body, Slow::Reading];
-    let mut visitors: Vec<Visitor> = (0..CROWD)
+fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
+    let mut visitors: Vec<Visitor> = (0..crowd.size)
         .map(|at| Visitor {
-            slow: kinds[at % kinds.len()],
+            slow: crowd.kinds[at % crowd.kinds.len()],
             stream: None,
         })
         .collect();
@@ -105,13 +150,13 @@ impl Visitor {
             let mut stream = TcpStream::connect(("127.0.0.1", port))?;
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096)?;
             stream.set_nonblocking(true)?;
-            stream.write_all(self.slow.opening())?;
+            stream.write_all(self.slow.opening().as_bytes())?;
             self.stream = Some(stream);
             return Ok(());
         };
         let step = match self.slow {
             Slow::Header | Slow::Body => stream.write(b"a"),
-            Slow::Reading => stream.read(&mut [0; 256]),
+            Slow::Reading(_) => stream.read(&mut [0; 256]),
         };
         match step {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -123,13 +168,14 @@ impl Visitor {
 }
 
 impl Slow {
-    fn opening(self) -> &'static [u8] {
+    fn opening(self) -> String {
         match self {
-            Self::Header => b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+            Self::Header => "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ".to_owned(),
             Self::Body => {
-                b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+                "POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+                    .to_owned()
             }
-            Self::Reading => b"GET /megabyte HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            Self::Reading(path) => format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::catalog;
 use super::catalog::Work;
+use super::server::Server;
 
-/// What one run of wrk measured.
+/// What one run measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Load {
     /// Answered.
@@ -21,11 +23,11 @@ pub(crate) struct Load {
     pub(crate) errors: u64,
 }
 
-/// Ask for `work` at `port` for some time.
+/// Ask for `work` for some time.
 pub(crate) fn run(
     scripts: &Path,
     work: &Work,
-    port: u16,
+    server: &Server,
     connections: u32,
     time: Duration,
 ) -> Result<Load, String> {
@@ -33,10 +35,16 @@ pub(crate) fn run(
     command.args(["--latency", "--threads", "1", "--timeout", "30s"]);
     command.arg(format!("--connections={connections}"));
     command.arg(format!("--duration={}s", time.as_secs().max(1)));
-    if let Some(script) = work.script {
-        command.arg("--script").arg(scripts.join(script));
+    match work.load {
+        catalog::Load::Script(script) => {
+            command.arg("--script").arg(scripts.join(script));
+        }
+        catalog::Load::New => {
+            command.args(["--header", "Connection: close"]);
+        }
+        _ => {}
     }
-    command.arg(format!("http://127.0.0.1:{port}{}", work.path));
+    command.arg(server.url(work));
     let output = command
         .stdin(Stdio::null())
         .output()
