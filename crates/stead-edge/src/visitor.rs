@@ -9,6 +9,10 @@ use std::task::{Context, Poll, ready};
 use crate::buffer::{Buffer, Scratch};
 use crate::transport::Transport;
 
+use held::Held;
+
+mod held;
+
 /// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
 const LIMIT: usize = 1024 * 1024;
 /// Files, and bytes between them, held for a visitor who reads slowly.
@@ -34,7 +38,7 @@ pub(crate) struct Output {
     /// Anything of the current response was sent.
     begun: bool,
     /// Bytes in `first` and `segments` that were not sent, without files.
-    held: usize,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,7 @@ enum Segment {
 impl Output {
     /// A place for bytes at the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.held += bytes.len();
+        self.held.add(bytes.len());
         match self.segments.back_mut() {
             None => self.first.bytes().extend_from_slice(bytes),
             Some(Segment::Bytes(last)) => last.extend_from_slice(bytes),
@@ -69,7 +73,7 @@ impl Output {
         };
         let before = last.len();
         build(last);
-        self.held += last.len() - before;
+        self.held.add(last.len() - before);
     }
 
     /// A part of a file, at the end.
@@ -85,18 +89,19 @@ impl Output {
 
     /// Everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held == 0 && self.segments.is_empty()
+        self.held.bytes() == 0 && self.segments.is_empty()
     }
 
     /// The visitor reads slowly: nothing more is taken in before some of this was sent. A file
     /// costs a descriptor, whatever its length.
     pub(crate) fn is_full(&self) -> bool {
-        self.held >= LIMIT || self.segments.len() >= SEGMENT_LIMIT
+        let held = self.held.bytes();
+        held >= LIMIT || self.segments.len() >= SEGMENT_LIMIT || (held > 0 && Held::is_crowded())
     }
 
     /// Bytes held in memory.
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.held.bytes()
     }
 
     /// Another response begins; the one before was sent.
@@ -200,7 +205,7 @@ impl Visitor {
             *progress = true;
             output.begun = true;
             output.sent += length;
-            output.held -= length;
+            output.held.subtract(length);
         }
         output.first.0.clear();
         output.sent = 0;

@@ -89,3 +89,25 @@ async fn a_file_that_became_shorter_is_an_error() {
     let flushed = std::future::poll_fn(|context| visitor.poll_flush(context, &mut false)).await;
     assert_eq!(flushed.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
+
+#[test]
+fn thousands_of_slow_readers_do_not_fill_the_memory() {
+    let piece = vec![0; 32 * 1024];
+    let mut slow: Vec<Output> = Vec::new();
+    for _ in 0..5000 {
+        let mut output = Output::default();
+        while !output.is_full() {
+            output.write(&piece);
+        }
+        assert!(output.held() >= piece.len(), "each gets something");
+        slow.push(output);
+    }
+    let all: usize = slow.iter().map(Output::held).sum();
+    let most = held::ALL_LIMIT + LIMIT + 5000 * piece.len();
+    assert!(all <= most, "{all} bytes");
+    // Who leaves makes room.
+    drop(slow);
+    let mut output = Output::default();
+    output.write(&piece);
+    assert!(!output.is_full());
+}
