@@ -33,13 +33,14 @@
 //! # What was decided
 //! - **Environment** (`environment.rs`): everything of Stead's own is inherited but what describes a terminal, a
 //!   shell, another virtual environment, supervisor or address; then `[env]`, secrets, and what Stead says.
-//! - **Order of a switch**: release command; the first new instance alone; the others, as many at once as leave a CPU to
-//!   those that serve; one table with only new ones; the old ones drain, get SIGTERM, then SIGKILL.
+//! - **Order of a switch**: release command; the first new instance alone; the others, as many at once as there are CPUs
+//!   (at least two), or more when the first one mostly waited; one table with only new ones; the old ones drain, get SIGTERM, then SIGKILL.
 //! - **Workers** (processes that visitors do not reach) start after the switch, each when its predecessor has ended.
 //! - **Little memory** (measured before each switch): old instances make room one by one, and the switch
 //!   comes with as many new ones as fit.
 //! - **A program that insists on a port** runs once, and visitors wait in the edge's queue while it is replaced.
-//! - **SIGTERM** goes to the whole process group, since a shell does not pass it on.
+//! - **SIGTERM** goes to an instance's own process, which ends those it started in its own way. When it has ended, what
+//!   it left behind gets SIGTERM too (a shell passes none on), and SIGKILL when the time is over.
 //! - **Volumes** (`state.rs`): a link where nothing is; what is there stays as it is. Nothing is moved or deleted.
 //! - **Jobs** (`clock.rs`): an instant is run once, whatever the clock does; a running job ends with Stead, not with its release.
 //! - **Logs**: 10 MB and two older files for each source, 4 MB a second, 16 KB a line; what is shown is limited further.

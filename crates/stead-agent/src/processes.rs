@@ -118,6 +118,20 @@ impl Belonging {
         found.into_iter().collect()
     }
 
+    /// SIGTERM to those of them whose parent does not belong, and thus cannot end them in its own way; to each once, as
+    /// `told` remembers. Returns how many there are.
+    pub(crate) fn tell(&self, told: &mut HashSet<i32>) -> usize {
+        let members: HashSet<i32> = self.members().into_iter().collect();
+        told.retain(|pid| members.contains(pid));
+        for pid in &members {
+            let heads = read(*pid).is_some_and(|p| !members.contains(&p.parent));
+            if heads && told.insert(*pid) {
+                self.signal(*pid, Signal::TERM);
+            }
+        }
+        members.len()
+    }
+
     /// SIGKILL all of them, again and again until none is left or `patience` is over: one may fork
     /// while another is killed. Returns how many are left. Blocks.
     pub(crate) fn end(&self, patience: Duration) -> usize {
@@ -129,7 +143,7 @@ impl Belonging {
                 return members.len();
             }
             for pid in members {
-                self.kill(pid);
+                self.signal(pid, Signal::KILL);
             }
             std::thread::sleep(pause);
             waited += pause;
@@ -137,8 +151,8 @@ impl Belonging {
         }
     }
 
-    /// SIGKILL to a member, by a handle that cannot come to mean another process meanwhile.
-    fn kill(&self, pid: i32) {
+    /// A signal to a member, by a handle that cannot come to mean another process meanwhile.
+    fn signal(&self, pid: i32, signal: Signal) {
         let Some(id) = Pid::from_raw(pid) else { return };
         match rustix::process::pidfd_open(id, PidfdFlags::empty()) {
             Ok(handle) => {
@@ -149,11 +163,11 @@ impl Belonging {
                             || self.roots.iter().any(|r| tree(&all(), *r).contains(&pid))
                     });
                 if still {
-                    let _ = rustix::process::pidfd_send_signal(&handle, Signal::KILL);
+                    let _ = rustix::process::pidfd_send_signal(&handle, signal);
                 }
             }
             Err(rustix::io::Errno::NOSYS) => {
-                let _ = rustix::process::kill_process(id, Signal::KILL);
+                let _ = rustix::process::kill_process(id, signal);
             }
             Err(_) => {}
         }

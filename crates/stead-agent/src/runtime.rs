@@ -20,6 +20,7 @@ mod children;
 mod endings;
 mod generation;
 mod jobs;
+mod pace;
 mod preload;
 mod probe;
 mod programs;
@@ -42,6 +43,8 @@ enum Event {
     Worker(preload::Said),
     /// What instances take of memory, and sessions found below them.
     Measured(size::Measurement),
+    /// How busy an instance was while it started.
+    Paced(pace::Pace),
 }
 
 /// Everything that is known.
@@ -184,7 +187,7 @@ fn open(
         keeper_started: Instant::now(),
         children: Children::default(),
         desired: Desired {
-            starting_limit: cpus.saturating_sub(1).max(1),
+            starting_limit: pace::base(cpus),
             ..Desired::default()
         },
         observed: Observed {
@@ -276,6 +279,7 @@ impl Runtime {
             Event::Listening(found) => self.listening(found),
             Event::Worker(said) => self.worker_said(said),
             Event::Measured(measured) => self.measured(measured),
+            Event::Paced(pace) => self.paced(pace),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Child processes: who they are, and how they are buried when they end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -36,6 +36,8 @@ struct Child {
     log: Log,
     /// It has ended, and is being buried.
     dead: bool,
+    /// It was told to end.
+    told: bool,
 }
 
 /// All of them, by process id.
@@ -111,6 +113,7 @@ impl Children {
             marker,
             log,
             dead: false,
+            told: false,
         };
         self.0.insert(pid, child);
     }
@@ -125,10 +128,25 @@ impl Children {
         found.map(|(pid, _)| *pid)
     }
 
-    /// A signal to the whole process group of a child. It was not reaped, so its id is its own.
-    pub(crate) fn signal(&self, owner: &Owner, signal: Signal) {
+    /// SIGTERM to a child alone: one that has processes of its own (Celery, gunicorn, npm) ends them in its own
+    /// way. What it leaves behind is told when it has ended.
+    pub(crate) fn terminate(&mut self, owner: &Owner) {
+        let Some(pid) = self.pid_of(owner) else {
+            return;
+        };
+        if let Some(child) = self.0.get_mut(&pid) {
+            child.told = true;
+        }
+        // It was not reaped, so its id is its own.
+        if let Some(pid) = Pid::from_raw(pid) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// SIGKILL to the whole process group of a child. It was not reaped, so its id is its own.
+    pub(crate) fn kill(&self, owner: &Owner) {
         if let Some(pid) = self.pid_of(owner).and_then(Pid::from_raw) {
-            let _ = rustix::process::kill_process_group(pid, signal);
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
     }
 
@@ -155,10 +173,11 @@ impl Runtime {
             if !child.dead && has_ended(*pid) {
                 child.dead = true;
                 let owner = child.owner.clone();
-                dead.push((*pid, owner, child.marker.clone(), child.log.clone()));
+                let belonging = belonging(*pid, &child.marker);
+                dead.push((*pid, owner, child.told, belonging, child.log.clone()));
             }
         }
-        for (pid, owner, marker, mut log) in dead {
+        for (pid, owner, told, belonging, mut log) in dead {
             match owner {
                 Owner::Instance(id) => self.instance_ended(id),
                 Owner::Worker(id) => self.worker_dying(id),
@@ -166,7 +185,9 @@ impl Runtime {
             }
             let events = self.events.clone();
             tokio::spawn(async move {
-                let belonging = belonging(pid, &marker);
+                if told {
+                    end_gently(&belonging).await;
+                }
                 let _ = tokio::task::spawn_blocking(move || {
                     belonging.end(Duration::from_secs(5));
                 })
@@ -201,6 +222,24 @@ impl Runtime {
                 self.keeper = keeper;
             }
         }
+    }
+}
+
+/// Let what a program left behind end as well: a shell, and many a wrapper, passes no signal on. Each gets SIGTERM,
+/// parents before their children; the planner's SIGKILL (or [`Runtime::kill_those_overdue`]) ends the patience.
+async fn end_gently(belonging: &Belonging) {
+    let mut told = HashSet::new();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let (belonging, mut before) = (belonging.clone(), told);
+        let round =
+            tokio::task::spawn_blocking(move || (belonging.tell(&mut before), before)).await;
+        match round {
+            Ok((1.., now)) => told = now,
+            _ => return,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
     }
 }
 

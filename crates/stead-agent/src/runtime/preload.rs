@@ -289,12 +289,16 @@ impl Runtime {
     }
 
     /// A signal to an instance, wherever it came from.
-    pub(crate) fn signal_instance(&self, id: InstanceId, signal: Signal) {
+    pub(crate) fn signal_instance(&mut self, id: InstanceId, signal: Signal) {
         let Some(live) = self.live.get(&id) else {
             return;
         };
         if live.worker.is_none() {
-            self.children.signal(&Owner::Instance(id), signal);
+            let owner = Owner::Instance(id);
+            match signal {
+                Signal::KILL => self.children.kill(&owner),
+                _ => self.children.terminate(&owner),
+            }
             return;
         }
         if let (true, Some(pid)) = (self.is_still_forked(live), Pid::from_raw(live.pid)) {

@@ -132,6 +132,7 @@ impl Runtime {
         if good {
             live.probing.due = None;
             let elsewhere = live.probing.address.take();
+            self.pace_after_first(id);
             self.set_phase(id, Phase::Healthy);
             self.settle_address(id, &process, release, elsewhere);
             self.size_after_first(id, release, &process);

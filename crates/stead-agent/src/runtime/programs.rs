@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use super::Runtime;
 use super::children::Owner;
 
@@ -19,7 +17,7 @@ impl Runtime {
         if self.ending.iter().any(|(o, _)| o == owner) {
             return;
         }
-        self.children.signal(owner, Signal::TERM);
+        self.children.terminate(owner);
         let at = self.epoch.elapsed() + GRACE;
         self.ending.push((owner.clone(), at));
     }
@@ -34,7 +32,7 @@ impl Runtime {
                 return false;
             };
             if at_once || now >= *at {
-                children.signal(owner, Signal::KILL);
+                children.kill(owner);
                 tokio::task::spawn_blocking(move || belonging.end(Duration::from_secs(2)));
                 // If something holds it, once more.
                 *at = now + Duration::from_secs(2);

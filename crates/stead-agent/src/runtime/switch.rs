@@ -44,6 +44,7 @@ impl Runtime {
             self.note("stead", false, text);
         }
         self.observed.refused = None;
+        self.desired.starting_limit = super::pace::base(self.cpus);
         // The table of the earlier target may be on its way to the edge: then that one serves from now on.
         let earlier = self.desired.target.as_ref().map(|t| t.release);
         if earlier.is_some() && self.observed.sent.release == earlier {

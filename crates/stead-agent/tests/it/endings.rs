@@ -294,3 +294,105 @@ async fn nothing_but_its_own_descriptors_reaches_an_instance() {
     assert_eq!(house.edge.visit("/env?LISTEN_FDS").await.unwrap().1, "1");
     house.stop().await.unwrap();
 }
+
+/// A program with a child; each says what it got, and finishes its work before it ends.
+const PARENT: &str = r#"
+import os, signal, time
+def say(text):
+    os.write(1, (text + "\n").encode())
+told = []
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGTERM, lambda *_: say("child got SIGTERM"))
+    signal.signal(signal.SIGUSR1, lambda *_: told.append(1))
+    say("child is up")
+    while not told:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    say("child ends as it was told to")
+    os._exit(0)
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+say("parent is up")
+while not told:
+    time.sleep(0.01)
+os.kill(child, signal.SIGUSR1)
+os.waitpid(child, 0)
+say("parent ends")
+"#;
+
+#[tokio::test]
+async fn a_parent_ends_its_children_in_its_own_way() {
+    let app = App::new();
+    app.write("parent.py", PARENT);
+    for (number, line) in [
+        (1, "exec python3 parent.py"),
+        (2, "true && python3 parent.py"),
+    ] {
+        let house = House::new();
+        let mut release = app.web(number, 1);
+        let worker = spec(&["sh", "-c", line], None, 1);
+        release.processes.insert("worker".into(), worker);
+        house.switch(release);
+        house.until_line("child is up").await;
+        house.until_line("parent is up").await;
+        house.control.send(Control::Stop).unwrap();
+        house.until_line("parent ends").await;
+        let lines = house.lines();
+        assert!(
+            lines.contains(&"child ends as it was told to".into()),
+            "{line}: {lines:?}"
+        );
+        assert!(
+            !lines.contains(&"child got SIGTERM".into()),
+            "{line}: {lines:?}"
+        );
+        house.ended().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_shell_leaves_behind_ends_gracefully() {
+    let app = App::new();
+    app.write("parent.py", PARENT);
+    // In none of them the shell is replaced by the program, and none passes a signal on.
+    for (number, line) in [
+        (1, "python3 parent.py; echo 'the shell goes on'"),
+        (2, "python3 parent.py & wait"),
+        (3, "sh -c 'python3 parent.py; true'; true"),
+    ] {
+        let house = House::new();
+        let mut release = app.web(number, 1);
+        let worker = spec(&["sh", "-c", line], None, 1);
+        release.processes.insert("worker".into(), worker);
+        house.switch(release);
+        house.until_line("child is up").await;
+        house.until_line("parent is up").await;
+        house.control.send(Control::Stop).unwrap();
+        house.until_line("child ends as it was told to").await;
+        house.ended().await.unwrap();
+    }
+    assert!(processes_with(app.dir.path().to_str().unwrap()).is_empty());
+}
+
+#[tokio::test]
+async fn what_was_left_behind_and_ignores_sigterm_is_killed() {
+    let app = App::new();
+    let house = House::new();
+    let mut release = app.web(1, 1);
+    let line = format!(
+        "python3 -c 'import signal, time; signal.signal(15, signal.SIG_IGN); print(\"up\", flush=True); time.sleep(600)' {}; true",
+        app.dir.path().display()
+    );
+    let mut worker = spec(&["sh", "-c", &line], None, 1);
+    worker.drain = Duration::from_secs(1);
+    release.processes.insert("worker".into(), worker);
+    house.switch(release);
+    house.until_serving(1).await;
+    house.until_line("up").await;
+    house.control.send(Control::Stop).unwrap();
+    house
+        .until_noted("it did not end after SIGTERM and is killed")
+        .await;
+    house.ended().await.unwrap();
+    assert!(processes_with(app.dir.path().to_str().unwrap()).is_empty());
+}

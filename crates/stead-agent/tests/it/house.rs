@@ -274,6 +274,15 @@ impl House {
         self.reports.lock().unwrap().clone()
     }
 
+    /// Every line that programs have printed.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |report| match report {
+            Report::Line { text, .. } => Some(text),
+            _ => None,
+        };
+        self.reports().into_iter().filter_map(line).collect()
+    }
+
     /// Wait for a report.
     pub(crate) async fn until<T>(&self, what: &str, found: impl Fn(&Report) -> Option<T>) -> T {
         let deadline = tokio::time::Instant::now() + PATIENCE;
