@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     let Ok(listener) = TcpListener::bind(&listen) else {
         return ExitCode::FAILURE;
     };
+    // The library's queue of 128 is too short for a crowd that comes at once.
+    if rustix::net::listen(&listener, 4096).is_err() {
+        return ExitCode::FAILURE;
+    }
     let upstream = Upstream {
         app: "app".into(),
         process: "web".into(),
