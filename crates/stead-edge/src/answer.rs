@@ -19,6 +19,7 @@ use crate::upkeep;
 use crate::upstream::Settings;
 use crate::visitor::Visitor;
 
+mod body;
 mod folder;
 mod upstream;
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | idle | under 3 KB: the task, its timer, the visitor's address |
 //! | a head comes in | 36 KB |
-//! | a body comes in | 256 KB read ahead and 272 KB taken; 128 MB for all visitors together |
+//! | a body comes in | 256 KB read ahead and 272 KB taken, 128 MB for all visitors together; on disk beyond that |
 //! | a request is forwarded | that twice, since the request may be sent again; then 64 KB at a time |
 //! | a response goes out | 1 MB, in a buffer of up to 4 MB when the visitor always lags behind; 16 files; when 64 MB are held for all visitors of a thread, 32 KB |
 //! | a response's head comes in | 256 KB |

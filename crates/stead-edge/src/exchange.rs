@@ -17,6 +17,7 @@ use crate::deadline::Deadline;
 use crate::forward::BodyFraming;
 use crate::frames;
 use crate::response::Response;
+use crate::spool::Reader;
 use crate::upstream::{Settings, Stream, Unread};
 use crate::visitor::{Output, Visitor};
 use stead_model::routing::RouteTimeouts;
@@ -31,7 +32,7 @@ pub(crate) use from_http::HttpDecoder;
 const BODY_PIECE: usize = 64 * 1024;
 
 /// So much of a body must come within the stall time, bytes.
-const BODY_STEP: usize = 64 * 1024;
+pub(crate) const BODY_STEP: usize = 64 * 1024;
 /// Descriptors that an instance may pass before it sends what is in them.
 const DESCRIPTOR_LIMIT: usize = 8;
 
@@ -85,6 +86,10 @@ pub(crate) enum Failure {
     BodyStalled,
     /// Too many bodies are coming in at once.
     Crowded,
+    /// There is no room on the disk for the body.
+    DiskFull,
+    /// The disk failed.
+    Disk,
 }
 
 /// One exchange.
@@ -104,6 +109,10 @@ pub(crate) struct Exchange<'a, 's> {
     pub(crate) patience: Patience,
     /// Without a sign of life from the visitor, while the edge waits for the visitor.
     pub(crate) stall: Duration,
+    /// In so much time [`BODY_STEP`] of a body must come.
+    pub(crate) pace: Duration,
+    /// The body, when it is on disk; then nothing of it is with the visitor.
+    pub(crate) spooled: Option<Reader>,
     /// Read from the instance and not yet decoded.
     pub(crate) received: Unread,
     pub(crate) state: State,
@@ -166,7 +175,7 @@ impl Exchange<'_, '_> {
     /// What was read from the instance and not used comes back too: after an upgrade it is the
     /// head of the 101 and what follows it; else the beginning of the response to the next request.
     pub(crate) async fn run(mut self) -> Result<(End, Unread), Failure> {
-        self.state.body_ended = self.body.is_done();
+        self.state.body_ended = self.body.is_done() && self.spooled.is_none();
         self.wait_at_most(self.patience.first);
         let end = std::future::poll_fn(|context| self.poll(context)).await?;
         Ok((end, self.received))
@@ -252,7 +261,7 @@ impl Exchange<'_, '_> {
                 Some(until) if state.body_seen < BODY_STEP => until,
                 _ => {
                     state.body_seen = 0;
-                    Instant::now() + self.stall
+                    Instant::now() + self.pace
                 }
             };
             state.body_until = Some(until);
@@ -264,7 +273,7 @@ impl Exchange<'_, '_> {
 
     /// The instance has all of the body that came, and more is to come.
     fn wants_body(&self) -> bool {
-        !self.state.body_ended && self.request.is_empty()
+        !self.state.body_ended && self.request.is_empty() && self.spooled.is_none()
     }
 
     fn send(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
@@ -301,6 +310,20 @@ impl Exchange<'_, '_> {
 
     /// Put the next piece of the body into `request`, which is empty.
     fn take_body(&mut self, context: &mut Context<'_>, progress: &mut bool) -> Result<(), Failure> {
+        if let Some(reader) = &mut self.spooled {
+            let Poll::Ready(piece) = reader.poll_next(context) else {
+                return Ok(());
+            };
+            *progress = true;
+            match piece.map_err(|_| Failure::Disk)? {
+                Some(piece) => self.coding.append(self.request, piece),
+                None => {
+                    self.coding.append_end(self.request);
+                    self.state.body_ended = true;
+                }
+            }
+            return Ok(());
+        }
         if self.visitor.input.is_empty() {
             match self.visitor.poll_fill(context, BODY_PIECE) {
                 Poll::Pending => return Ok(()),
@@ -370,7 +393,7 @@ impl Exchange<'_, '_> {
             self.received.bytes.filled(length);
             let upgraded = self.decode(length == 0)?;
             if upgraded {
-                if !self.body.is_done() || !self.request.is_empty() || self.state.deaf {
+                if !self.state.body_ended || !self.request.is_empty() || self.state.deaf {
                     return Err(Failure::Broken(
                         "it switched protocols before it had the request".into(),
                     ));

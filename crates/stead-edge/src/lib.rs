@@ -1,7 +1,7 @@
 //! The edge accepts visitors and forwards requests. It never decides.
 //!
 //! Routes arrive as whole [`stead_model::routing::RoutingTable`] values; nothing here edits one.
-//! Invariant: no disk read but of the files that it serves, and no wait on the agent while a visitor waits.
+//! Invariant: no disk is waited for by a thread that serves visitors, but for the files that it serves, and no wait on the agent while a visitor waits.
 //!
 //! The way of a request: `connection` reads a head (`head`), `answer` finds its route
 //! (`router`) and, for an upstream, an instance (`upstream`); `exchange` carries the
@@ -29,6 +29,7 @@ mod probe;
 mod record;
 mod response;
 mod router;
+mod spool;
 mod table;
 mod transport;
 mod tunnel;
@@ -52,6 +53,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
+use crate::spool::Spool;
 use crate::table::Tables;
 
 /// How the edge behaves towards visitors.
@@ -71,6 +73,10 @@ pub struct Settings {
     pub access_json: bool,
     /// At so many bytes the access log is renamed to `<path>.1`, whose former content is lost.
     pub access_log_size: u64,
+    /// A directory for large bodies of slow visitors, until they are whole; `None`: instances wait for such visitors.
+    pub spool: Option<PathBuf>,
+    /// Most bytes of all bodies in `spool` together. More are answered 503.
+    pub spool_limit: u64,
     /// A unix socket at which metrics are asked for, over HTTP; `None`: they are not.
     pub metrics: Option<PathBuf>,
 }
@@ -85,6 +91,8 @@ impl Default for Settings {
             access_log: None,
             access_json: false,
             access_log_size: 64 << 20,
+            spool: None,
+            spool_limit: 4 << 30,
             metrics: None,
         }
     }
@@ -121,6 +129,7 @@ pub(crate) struct Shared {
     connections: AtomicUsize,
     /// Bytes of request bodies that are coming in and wait here until they are whole.
     body_bytes: AtomicUsize,
+    spool: Option<Arc<Spool>>,
     /// Tells that the last connection has ended.
     quiet: Notify,
     /// A way into the access log; taken away when the edge ends.
@@ -160,6 +169,10 @@ pub fn start(
         )?),
         None => None,
     };
+    let spool = match &settings.spool {
+        Some(directory) => Some(Spool::open(directory, settings.spool_limit)?),
+        None => None,
+    };
     let metrics = Arc::new(Metrics::new(listen::threads(&settings)));
     let shared = Arc::new(Shared {
         log: Mutex::new(log.as_ref().map(Writer::handle)),
@@ -173,6 +186,7 @@ pub fn start(
         stop: Notify::new(),
         connections: AtomicUsize::new(0),
         body_bytes: AtomicUsize::new(0),
+        spool,
         quiet: Notify::new(),
     });
     // Before the threads: when this fails, nothing has to be stopped.

@@ -89,6 +89,16 @@ pub(crate) struct Lease {
     finished: bool,
 }
 
+/// The right to pass a body on while it comes. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Streaming(Arc<Upstream>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.lock().streaming -= 1;
+    }
+}
+
 /// An upstream at one moment, for the metrics.
 #[derive(Debug)]
 pub(crate) struct Situation {
@@ -209,6 +219,17 @@ impl Upstream {
             Ok(Ok(Err(why))) => Err(why),
             Ok(Err(_)) | Err(_) => Err(Unavailable::TimedOut),
         }
+    }
+
+    /// A thread may wait for a visitor who sends fast; `None`: too many do already, or there is none to spare.
+    pub(crate) fn begin_stream(self: &Arc<Self>) -> Option<Streaming> {
+        let mut state = self.lock();
+        if !state.may_stream() {
+            return None;
+        }
+        state.streaming += 1;
+        drop(state);
+        Some(Streaming(Arc::clone(self)))
     }
 
     /// Have somebody look at the queue and the mailboxes for as long as there is anything in them:

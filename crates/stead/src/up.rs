@@ -112,6 +112,7 @@ fn start_edge(
     let settings = stead_edge::Settings {
         access_log,
         access_json: options.access_json,
+        spool: Some(state.path.join("spool")),
         metrics: Some(state.path.join("metrics.sock")),
         ..stead_edge::Settings::default()
     };

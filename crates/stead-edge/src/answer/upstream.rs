@@ -4,18 +4,16 @@
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
 use stead_model::release::Protocol;
 use stead_model::routing::RouteTimeouts;
 
+use super::body::{PACE, Taken};
 use super::{Next, Request};
-use crate::Shared;
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
-use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
@@ -23,17 +21,11 @@ use crate::listen::is_exhausted;
 use crate::page::Reason;
 use crate::response::STICKY_COOKIE;
 use crate::router::RouteEntry;
+use crate::spool::Spooled;
 use crate::tunnel;
 use crate::upstream::{Lease, MESSAGE_LIMIT, Outcome, Stream, Unavailable, Unread, Upstream, Wish};
 use crate::{frames, uwsgi};
 
-/// So much of a body is read before an instance is asked for, so that no worker waits for a slow
-/// visitor. Bytes.
-const INLINE_LIMIT: usize = 256 * 1024;
-/// A body that is still coming in counts as small up to here, bytes.
-const SMALL: usize = 16 * 1024;
-/// All bodies together that are coming in and are not small, bytes. More are answered 503.
-const BODIES_LIMIT: usize = 128 * 1024 * 1024;
 /// Connections that are tried for one request when those before turned out to be of no use to anybody: a kept
 /// one that was closed, a thread that takes no more.
 const ATTEMPTS: usize = 3;
@@ -83,15 +75,12 @@ impl Request<'_> {
         body: &mut Body,
         timeouts: &RouteTimeouts,
     ) -> Next {
-        let mut taken = Scratch::default();
-        if self.head.body != BodyLength::None {
-            taken = Scratch::take();
-            if let Err(failure) = self.take_body(body, &mut taken.0).await {
-                return self.failed(failure);
-            }
-        }
+        let taken = match self.take_body(upstream, body).await {
+            Ok(taken) => taken,
+            Err(failure) => return self.failed(failure),
+        };
         let settings = upstream.settings();
-        let mut encoded = match self.encode(settings.protocol, body, &taken.0) {
+        let mut encoded = match self.encode(settings.protocol, body, &taken) {
             Ok(encoded) => encoded,
             Err(status) => return self.error(status),
         };
@@ -122,7 +111,7 @@ impl Request<'_> {
             self.times.instance = Some(lease.instance());
             self.times.upstream_settings = Some(Arc::clone(&lease.settings));
             if encoded.protocol != lease.settings.protocol {
-                encoded = match self.encode(lease.settings.protocol, body, &taken.0) {
+                encoded = match self.encode(lease.settings.protocol, body, &taken) {
                     Ok(encoded) => encoded,
                     Err(status) => return self.error(status),
                 };
@@ -153,7 +142,7 @@ impl Request<'_> {
             let whole_body = body.is_done();
             let patience = Patience::new(&lease.settings, timeouts);
             let result = self
-                .exchange(&lease, patience, &mut stream, &mut encoded, body)
+                .exchange(&lease, patience, &mut stream, &mut encoded, body, &taken)
                 .await;
             self.times.upstream += began.elapsed();
             match result {
@@ -194,7 +183,7 @@ impl Request<'_> {
                         && whole_body
                         && std::mem::take(&mut may_retry) =>
                 {
-                    encoded = match self.encode(Protocol::Http, body, &taken.0) {
+                    encoded = match self.encode(Protocol::Http, body, &taken) {
                         Ok(encoded) => encoded,
                         Err(status) => return self.error(status),
                     };
@@ -228,52 +217,6 @@ impl Request<'_> {
         })
     }
 
-    /// Read the body as far as it is small.
-    async fn take_body(&mut self, body: &mut Body, taken: &mut Vec<u8>) -> Result<(), Failure> {
-        self.send_continue().await?;
-        let mut held = Held::new(self.shared);
-        self.deadline.set(self.shared.settings.stall_timeout);
-        loop {
-            let room = INLINE_LIMIT - taken.len();
-            let used = body.take(self.visitor.input.data(), room, |bytes| {
-                taken.extend_from_slice(bytes)
-            });
-            let used = used.map_err(Failure::Body)?;
-            self.visitor.input.consume(used);
-            if body.is_done() || taken.len() >= INLINE_LIMIT {
-                return Ok(());
-            }
-            if !held.grow(taken.len()) {
-                return Err(Failure::Crowded);
-            }
-            let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
-            let filled = std::future::poll_fn(|context| {
-                if let Poll::Ready(result) = visitor.poll_fill(context, INLINE_LIMIT) {
-                    return Poll::Ready(result.map_err(|_| Failure::Visitor));
-                }
-                deadline.poll(context).map(|()| Err(Failure::BodyStalled))
-            });
-            if filled.await? == 0 {
-                return Err(Failure::Visitor);
-            }
-            self.deadline.set(self.shared.settings.stall_timeout);
-        }
-    }
-
-    /// `Expect: 100-continue`: the visitor waits for a word before it sends the body.
-    async fn send_continue(&mut self) -> Result<(), Failure> {
-        if self.head.expects_continue && self.visitor.input.is_empty() {
-            self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
-            let stall = self.shared.settings.stall_timeout;
-            self.deadline.set(stall);
-            let flushed = connection::flush(self.visitor, self.deadline, stall).await;
-            flushed.map_err(|_| Failure::Visitor)?;
-            // What comes next is the response.
-            self.visitor.output.begin();
-        }
-        Ok(())
-    }
-
     /// Wait for an instance; `None`: the visitor left meanwhile.
     async fn acquire(
         &mut self,
@@ -299,17 +242,20 @@ impl Request<'_> {
     }
 
     /// The request as `protocol` wants it. The error is the status to answer.
-    fn encode(&self, protocol: Protocol, body: &Body, taken: &[u8]) -> Result<Encoded, u16> {
+    fn encode(&self, protocol: Protocol, body: &Body, taken: &Taken) -> Result<Encoded, u16> {
         let forwarded = Forwarded::new(self.head, self.connection, &self.id);
         let has_body = self.head.body != BodyLength::None;
         let length = body
             .known_length()
-            .map(|rest| rest + taken.len() as u64)
-            .or(body.is_done().then_some(taken.len() as u64));
+            .map(|rest| rest + taken.length())
+            .or(body.is_done().then_some(taken.length()));
+        // Nothing follows what is sent at once.
+        let done = body.is_done() && taken.spooled.is_none();
+        let taken = &*taken.bytes.0;
         let mut bytes = Scratch::take();
         let coding = match protocol {
             Protocol::Frames => {
-                let whole = (has_body && body.is_done()).then_some(taken);
+                let whole = (has_body && done).then_some(taken);
                 let path = decode_path(self.head.path());
                 let mut frame = Scratch::take();
                 let (head, connection) = (self.head, self.connection);
@@ -321,7 +267,7 @@ impl Request<'_> {
                         .0
                         .extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
                 }
-                if whole.is_none() {
+                if whole.is_none() && !taken.is_empty() {
                     frames::append_body(&mut bytes.0, taken);
                 }
                 return Ok(Encoded {
@@ -364,7 +310,7 @@ impl Request<'_> {
         if !taken.is_empty() {
             coding.append(&mut bytes.0, taken);
         }
-        if has_body && body.is_done() {
+        if has_body && done {
             coding.append_end(&mut bytes.0);
         }
         Ok(Encoded {
@@ -382,6 +328,7 @@ impl Request<'_> {
         stream: &mut Stream,
         encoded: &mut Encoded,
         body: &mut Body,
+        taken: &Taken,
     ) -> Result<(End, Unread), Failure> {
         let decoder = match lease.settings.protocol {
             Protocol::Frames => Decoder::frames(),
@@ -391,6 +338,7 @@ impl Request<'_> {
             Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
         };
         let received = std::mem::take(&mut stream.unread);
+        let stall = self.shared.settings.stall_timeout;
         let exchange = Exchange {
             visitor: self.visitor,
             stream: &*stream,
@@ -401,7 +349,12 @@ impl Request<'_> {
             coding: encoded.coding,
             decoder,
             patience,
-            stall: self.shared.settings.stall_timeout,
+            stall,
+            pace: match taken.streaming {
+                Some(_) => stall.min(PACE),
+                None => stall,
+            },
+            spooled: taken.spooled.as_ref().map(Spooled::reader),
             received,
             state: crate::exchange::State::new(encoded.protocol == Protocol::Frames),
         };
@@ -444,38 +397,11 @@ impl Request<'_> {
             Failure::Body(BodyError::Malformed) => self.error(400),
             Failure::BodyStalled => self.error(408),
             Failure::Crowded => self.error_because(503, Reason::Busy),
-            Failure::AppFailed => self.error(500),
+            Failure::DiskFull => self.error(507),
+            Failure::AppFailed | Failure::Disk => self.error(500),
             Failure::TimedOut | Failure::TooLong => self.error(504),
             Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
         }
-    }
-}
-
-/// Bytes of bodies that are coming in, together for all visitors: slow ones cannot fill the memory.
-struct Held<'a> {
-    shared: &'a Shared,
-    bytes: usize,
-}
-
-impl<'a> Held<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self { shared, bytes: 0 }
-    }
-
-    /// This one holds `bytes` now. `false`: too many are held altogether, and this one is not small.
-    fn grow(&mut self, bytes: usize) -> bool {
-        let more = bytes - self.bytes;
-        self.bytes = bytes;
-        let before = self.shared.body_bytes.fetch_add(more, Ordering::Relaxed);
-        bytes <= SMALL || before + more <= BODIES_LIMIT
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.shared
-            .body_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

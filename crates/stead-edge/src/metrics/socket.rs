@@ -169,6 +169,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         accepted: metrics.accepted.load(Ordering::Relaxed),
         accept_pauses: metrics.accept_pauses.load(Ordering::Relaxed),
         dropped_lines: log.map_or(0, |handle| handle.dropped_ever()),
+        spooled: shared.spool.as_ref().map_or(0, |spool| spool.used()),
         own: Sum::from(&metrics.own),
         series: metrics
             .lock()

@@ -21,6 +21,7 @@ pub(super) struct Snapshot {
     pub(super) accepted: u64,
     pub(super) accept_pauses: u64,
     pub(super) dropped_lines: u64,
+    pub(super) spooled: u64,
     pub(super) own: Sum,
     pub(super) series: Vec<Sum>,
     pub(super) upstreams: Vec<Situation>,
@@ -94,6 +95,14 @@ impl Snapshot {
                 MetricType::Gauge,
             )?
             .encode_gauge(&self.connections)?;
+        encoder
+            .encode_descriptor(
+                "stead_spool_bytes",
+                "Bytes of requests' bodies that are on disk until they are whole",
+                None,
+                MetricType::Gauge,
+            )?
+            .encode_gauge(&self.spooled)?;
         for (name, help, value) in counters {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?

@@ -35,6 +35,11 @@ pub(super) fn of(status: u16, reason: Reason) -> Text {
             "The request was meant for an earlier version of what is at this address.",
             "Load the page again, then repeat what you did.",
         ),
+        507 => (
+            "There is no room for this now",
+            "The server has no room left to take in what you sent. Nothing of it was used.",
+            "Keep what you sent, and try again later.",
+        ),
         413 => (
             "This is too large to send",
             "What you sent is larger than this site accepts.",

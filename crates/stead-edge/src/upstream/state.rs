@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) waiting: VecDeque<Waiter>,
     /// A task looks at the queue every now and then.
     pub(super) watched: bool,
+    /// Bodies that are passed on while they come.
+    pub(super) streaming: u32,
     /// A task asks the instances how they are.
     pub(super) checked: bool,
     /// The ticket before the next.
@@ -116,6 +118,7 @@ impl State {
             leaving: Vec::new(),
             waiting: VecDeque::new(),
             watched: false,
+            streaming: 0,
             checked: false,
             last_ticket: 0,
         }
@@ -129,6 +132,16 @@ impl State {
                 .iter()
                 .chain(&self.leaving)
                 .any(|slot| slot.parked > 0)
+    }
+
+    /// One more body may be passed on while it comes: at most half of all threads wait for visitors, however these
+    /// go on, and none that would keep others waiting now. How many threads another server has, nobody knows.
+    pub(super) fn may_stream(&self) -> bool {
+        let threads: u32 = self.slots.iter().map(|slot| slot.capacity).sum();
+        self.settings.protocol == Protocol::Frames
+            && self.streaming < threads / 2
+            && self.waiting.is_empty()
+            && self.slots.iter().any(|slot| slot.busy < slot.capacity)
     }
 
     /// How things are, for the metrics.

@@ -16,4 +16,5 @@ mod nonsense;
 mod refused;
 mod running;
 mod smuggling;
+mod spooling;
 mod tables;
