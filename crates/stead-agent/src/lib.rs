@@ -82,6 +82,8 @@ pub struct Embedded {
     pub control: UnboundedReceiver<Control>,
     /// What happened, for `render.rs`.
     pub reports: UnboundedSender<Report>,
+    /// The soft limit of open files that programs are started with; `None`: that of this process, or none.
+    pub descriptors: Option<u64>,
 }
 
 /// What the caller of the embedded runtime wants.

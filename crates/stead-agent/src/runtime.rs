@@ -100,9 +100,10 @@ pub(crate) async fn run(embedded: Embedded, keeper: Keeper) -> Result<(), Stoppe
         mut edge_events,
         mut control,
         reports,
+        descriptors,
     } = embedded;
     let (events, mut happened) = unbounded_channel();
-    let opened = open(&state, edge, reports.clone(), events, keeper);
+    let opened = open(&state, edge, reports.clone(), events, keeper, descriptors);
     let (mut runtime, mut child_signal) = match opened {
         Ok(opened) => opened,
         Err(failure) => {
@@ -157,6 +158,7 @@ fn open(
     reports: UnboundedSender<Report>,
     events: UnboundedSender<Event>,
     keeper_settings: Keeper,
+    descriptors: Option<u64>,
 ) -> Result<(Runtime, Signal), Failure> {
     let state = State::open(dir)?;
     let failed = |what: &str| {
@@ -168,7 +170,7 @@ fn open(
     let keeper = Kept::start(&keeper_settings, &state.run, []).map_err(failed(
         "start the keeper, which ends what Stead leaves behind",
     ))?;
-    let spawner = Spawner::start().map_err(failed("start a thread"))?;
+    let spawner = Spawner::start(descriptors).map_err(failed("start a thread"))?;
     let logs =
         Logs::start(state.dir().join("logs"), reports.clone()).map_err(failed("start a thread"))?;
     let jobs = jobs::Jobs::new(crate::clock::Clocks::open(state.dir()));

@@ -49,15 +49,15 @@ type Request = (Program, oneshot::Sender<Result<Child, String>>);
 pub(crate) struct Spawner(std::sync::mpsc::Sender<Request>);
 
 impl Spawner {
-    /// Start the thread.
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Start the thread. `descriptors`: the soft limit of open files that its programs get.
+    pub(crate) fn start(descriptors: Option<u64>) -> io::Result<Self> {
         let (sender, receiver) = std::sync::mpsc::channel::<Request>();
         std::thread::Builder::new()
             .name("spawner".into())
             .stack_size(256 * 1024)
             .spawn(move || {
                 for (program, answer) in receiver {
-                    let _ = answer.send(run(&program));
+                    let _ = answer.send(run(&program, descriptors));
                 }
             })?;
         Ok(Self(sender))
@@ -122,7 +122,7 @@ pub(crate) fn io_text(error: &io::Error) -> String {
     text
 }
 
-fn run(program: &Program) -> Result<Child, String> {
+fn run(program: &Program, limit: Option<u64>) -> Result<Child, String> {
     let describe = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| match error.raw_os_error() {
@@ -141,6 +141,7 @@ fn run(program: &Program) -> Result<Child, String> {
         [null.as_fd(), out_write.as_fd(), err_write.as_fd()],
     )
     .map_err(describe("cannot prepare it"))?;
+    prepared.limit = limit;
     let pid = prepared
         .fork_exec()
         .map_err(|failure| failure.explain(program))?;
@@ -179,6 +180,9 @@ impl Failure {
             (Stage::Fork, Some(libc::EAGAIN)) => {
                 "cannot fork: this user (or machine) may not have more processes (`ulimit -u`)"
                     .into()
+            }
+            (Stage::Fork, Some(libc::EMFILE)) => {
+                "cannot make a pipe: too many open files in Stead (`ulimit -n`)".into()
             }
             (Stage::Fork, _) => format!("cannot fork: {why}"),
             (Stage::Session, _) => format!("cannot give it a session: {why}"),
@@ -231,6 +235,8 @@ struct Prepared {
     /// Become 0, 1, 2, 3, …; every one is above all of these numbers, so that none is overwritten
     /// before it was used.
     descriptors: Vec<OwnedFd>,
+    /// The soft limit of open files.
+    limit: Option<u64>,
 }
 
 impl Prepared {
@@ -282,6 +288,7 @@ impl Prepared {
             argv,
             envp,
             descriptors,
+            limit: None,
         })
     }
 
@@ -370,6 +377,15 @@ impl Prepared {
             let mut none = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+        }
+        // Stead's own is raised, and a program that goes through all numbers below its limit would be long about it.
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        if let Some(limit) = self.limit {
+            let limit = rustix::process::Rlimit {
+                current: Some(limit),
+                maximum: most,
+            };
+            let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
         }
         // At least 022: nothing that an app writes is for others to change.
         let mask = umask(rustix::fs::Mode::from_raw_mode(0o077));

@@ -48,15 +48,24 @@ pub(crate) fn run(mut command: Command, progress: &dyn Progress) -> std::io::Res
         .stderr(Stdio::piped());
     let mut child = spawn(&mut command)?;
     let (sender, signs) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        reader(stdout, sender.clone());
+    let streams = (child.stdout.take(), child.stderr.take());
+    // A user may have no threads left: then nobody would read what it says, and it would wait for ever.
+    let pid = child.id();
+    let started = streams
+        .0
+        .map_or(Ok(()), |stdout| reader(stdout, sender.clone()))
+        .and_then(|()| (streams.1).map_or(Ok(()), |stderr| reader(stderr, sender.clone())))
+        .and_then(|()| {
+            thread(move || {
+                let _ = sender.send(Sign::Ended(child.wait()));
+            })
+        });
+    if let Err(error) = started {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        return Err(error);
     }
-    if let Some(stderr) = child.stderr.take() {
-        reader(stderr, sender.clone());
-    }
-    std::thread::spawn(move || {
-        let _ = sender.send(Sign::Ended(child.wait()));
-    });
     let mut kept = VecDeque::with_capacity(KEPT);
     let mut ended: Option<(std::io::Result<ExitStatus>, Instant)> = None;
     loop {
@@ -101,8 +110,13 @@ pub(crate) fn spawn(command: &mut Command) -> std::io::Result<std::process::Chil
     }
 }
 
-fn reader(stream: impl Read + Send + 'static, lines: mpsc::Sender<Sign>) {
-    std::thread::spawn(move || {
+/// Unlike `std::thread::spawn`, without a panic when the user may have no more.
+fn thread(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().spawn(work).map(drop)
+}
+
+fn reader(stream: impl Read + Send + 'static, lines: mpsc::Sender<Sign>) -> std::io::Result<()> {
+    thread(move || {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
         loop {
@@ -117,7 +131,7 @@ fn reader(stream: impl Read + Send + 'static, lines: mpsc::Sender<Sign>) {
                 }
             }
         }
-    });
+    })
 }
 
 /// Without its end and without terminal escapes: what a child prints is shown to a person.

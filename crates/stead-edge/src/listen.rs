@@ -23,6 +23,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const ALIVE: Duration = Duration::from_secs(60);
 /// When the memory of a table that was replaced is looked at; most requests have ended by then.
 const FORGET_TABLE: Duration = Duration::from_secs(5);
+/// How long the thread that builds tables waits for the next one. Practically for ever: when an app has taken the last
+/// process that the user may have, a new thread could not be had, and no table be put in force.
+const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type Visitor = (TcpStream, SocketAddr, Counted);
 
@@ -93,6 +96,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .thread_keep_alive(KEEP_THREADS)
         .build()?;
     let shared = Arc::clone(shared);
     std::thread::Builder::new()

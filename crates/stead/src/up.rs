@@ -9,6 +9,7 @@
 mod browser;
 mod build;
 mod interrupt;
+mod limits;
 mod listener;
 mod local_hosts;
 mod occupant;
@@ -18,13 +19,17 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stead_model::messages::EdgeCommand;
 
 use crate::problem::{Problem, because};
 use crate::render::{Live, Terminal};
 use crate::source::{self, Loaded};
+
+/// How long a thread for what blocks waits for more. Practically for ever: when an app has taken the last process
+/// that the user may have, a new one could not be had.
+const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What the command line asked for.
 #[derive(Debug)]
@@ -63,6 +68,8 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let began = Instant::now();
     // Whoever reads the first line of a wrong configuration should not have to free a port first.
     let loaded = source::load(&options.dir)?;
+    let descriptors = limits::raise()?;
+    limits::try_threads()?;
     let listeners = listener::bind(&options.host, options.port)?;
     let state = state::State::open(&options.state, &loaded.manifest.app)?;
     let (edge, edge_events) = start_edge(&options, &state, listeners)?;
@@ -75,12 +82,21 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(KEEP_THREADS)
         .build()
         .map_err(|error| Problem::new("cannot start").cause(because(&error)))?;
     let (live, printer) = Live::start(terminal)
         .map_err(|error| Problem::new("cannot start").cause(because(&error)))?;
     announce(&live, &options, &loaded);
-    let up = run::Up::new(options, state, live.clone(), edge, edge_events, began);
+    let up = run::Up::new(
+        options,
+        descriptors,
+        state,
+        live.clone(),
+        edge,
+        edge_events,
+        began,
+    );
     let code = runtime.block_on(Box::pin(up.run(loaded)));
     runtime.shutdown_background();
     live.finish();

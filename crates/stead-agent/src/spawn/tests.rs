@@ -22,7 +22,7 @@ fn program(dir: &Path, argv: &[&str]) -> Program {
 }
 
 fn output(program: &Program) -> String {
-    let child = run(program).unwrap();
+    let child = run(program, None).unwrap();
     let mut text = String::new();
     std::fs::File::from(child.stdout)
         .read_to_string(&mut text)
@@ -94,7 +94,7 @@ fn what_cannot_be_run_says_why() {
                 argv: vec![name.into()],
                 ..program(dir.path(), &["sh"])
             };
-            run(&program).map(|_| ()).unwrap_err()
+            run(&program, None).map(|_| ()).unwrap_err()
         }
     };
     let shown = dir.path().display();
@@ -126,7 +126,7 @@ fn what_cannot_be_run_says_why() {
         ..program(dir.path(), &["sh"])
     };
     assert_eq!(
-        run(&gone).map(|_| ()).unwrap_err(),
+        run(&gone, None).map(|_| ()).unwrap_err(),
         "cannot enter `/no/such/dir`: no such file or directory"
     );
 }

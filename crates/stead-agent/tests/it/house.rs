@@ -246,6 +246,7 @@ impl House {
             edge_events: from_edge,
             control: wishes,
             reports,
+            descriptors: None,
         };
         let kept: Arc<Mutex<Vec<Report>>> = Arc::default();
         let keep = Arc::clone(&kept);

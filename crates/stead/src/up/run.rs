@@ -38,6 +38,8 @@ type Drain = Pin<Box<dyn Future<Output = usize>>>;
 /// Everything that `stead up` holds while it runs.
 pub(super) struct Up {
     options: Options,
+    /// How many descriptors a program may open, as long as it asks for no more.
+    descriptors: Option<u64>,
     state: State,
     live: Live,
     address: String,
@@ -87,6 +89,7 @@ struct Load {
 impl Up {
     pub(super) fn new(
         options: Options,
+        descriptors: Option<u64>,
         state: State,
         live: Live,
         edge: Edge,
@@ -97,6 +100,7 @@ impl Up {
         let address = visible_address(&options.host, port);
         Self {
             options,
+            descriptors,
             state,
             live,
             address,
@@ -288,6 +292,7 @@ impl Up {
             edge_events,
             control: control_receiver,
             reports: self.reports.0.clone(),
+            descriptors: self.descriptors,
         })));
     }
 

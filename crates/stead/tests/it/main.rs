@@ -10,5 +10,6 @@ mod failing_apps;
 mod reloading;
 mod running;
 mod serving;
+mod starved;
 mod stopping;
 mod websockets;

@@ -149,7 +149,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command, dir: PathBuf) -> Self {
+    pub(crate) fn start(mut command: Command, dir: PathBuf) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
