@@ -276,8 +276,8 @@ impl Results {
             return;
         }
         text.push_str(
-            "## Slow visitors\n\nOne step every half second, in sending a header or a body, or in reading an answer. Beside them\n\
-             32 normal connections ask for something small.\n\n\
+            "## Slow visitors\n\nTwo thousand steps a second, of all of them together, in sending a header or a body, or in reading an answer.\n\
+             Beside them 32 normal connections ask for something small.\n\n\
              | | slow visitors | requests/s alone | beside them | ratio | p99 alone | p99 beside them | errors |\n\
              |---|---|--:|--:|--:|--:|--:|--:|\n",
         );

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::catalog::{Peer, Work};
 use super::server::{Places, Server};
@@ -47,8 +47,11 @@ pub(crate) const EDGE: [Crowd; 3] = [
     },
 ];
 
-/// Between two bytes of a slow visitor.
+/// Between two steps of a slow visitor, when there are a thousand. More are slower, or else the crowd's own
+/// system calls would be what the normal ones notice.
 const TICK: Duration = Duration::from_millis(500);
+/// The crowd looks so often whether it is to go.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A peer's medians.
 #[derive(Clone, Debug)]
@@ -133,6 +136,7 @@ fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
             stream: None,
         })
         .collect();
+    let tick = TICK.mul_f64(crowd.size as f64 / 1000.0);
     while !stop.load(Ordering::Relaxed) {
         for visitor in &mut visitors {
             // Thrown out or answered: it comes again.
@@ -140,7 +144,10 @@ fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
                 visitor.stream = None;
             }
         }
-        thread::sleep(TICK);
+        let begun = Instant::now();
+        while begun.elapsed() < tick && !stop.load(Ordering::Relaxed) {
+            thread::sleep(PAUSE);
+        }
     }
 }
 

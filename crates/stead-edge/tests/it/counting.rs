@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use stead_edge::fuzzing::reference::{self, Reading};
 use stead_model::release::Protocol;
 use stead_model::routing::{Address, Instance, InstanceId};
 
-use crate::running::{Running, Worker, table, upstream};
+use crate::running::{PATIENCE, Running, Worker, table, upstream};
 
 /// A request as an upstream understood it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,9 +57,10 @@ impl Seen {
 pub(crate) struct Counting {
     pub(crate) running: Running,
     seen: Arc<Mutex<Seen>>,
-    /// What the worker's app has written down, and how much of it was read.
+    /// What an app has written down.
     journal: Option<PathBuf>,
     _worker: Option<Worker>,
+    _node: Option<Node>,
     _folder: tempfile::TempDir,
 }
 
@@ -74,7 +77,73 @@ def app(environ, start_response):
     return [b"counted"]
 "#;
 
+/// The same on Node, whose parser is as strict as any and was written by others. What it refuses of the edge is
+/// written down, too; not so that a visitor has left in the middle of a body.
+const NODE: &str = r#"
+const fs = require("fs"), http = require("http");
+const [journal, socket] = process.argv.slice(1);
+const write = (line) => fs.appendFileSync(journal, JSON.stringify(line) + "\n");
+const server = http.createServer((request, response) => {
+  const pieces = [], raw = request.rawHeaders, fields = [];
+  for (let at = 0; at < raw.length; at += 2) fields.push([raw[at].toLowerCase(), raw[at + 1]]);
+  request.on("data", (piece) => pieces.push(piece));
+  request.on("end", () => {
+    write([request.method, request.url, Buffer.concat(pieces).toString("latin1"), fields]);
+    response.end("counted");
+  });
+});
+server.on("clientError", (error, connection) => {
+  if (/^HPE_/.test(error.code) && error.code !== "HPE_INVALID_EOF_STATE") write([error.code, "", "", []]);
+  connection.destroy();
+});
+server.listen(socket);
+"#;
+
+/// A server on Node; killed when dropped.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Counting {
+    /// Before a server on Node.
+    pub(crate) fn node() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, socket) = (
+            folder.path().join("journal"),
+            folder.path().join("node.sock"),
+        );
+        std::fs::write(&journal, "").unwrap();
+        let child = Command::new("node")
+            .args(["-e", NODE])
+            .args([&journal, &socket])
+            .spawn()
+            .expect("`node` is installed");
+        let node = Node(child);
+        let end = Instant::now() + PATIENCE;
+        while UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < end, "Node does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let instance = Instance {
+            id: InstanceId(1),
+            address: Address::Unix(socket),
+            capacity: 100,
+        };
+        Self {
+            running: Running::start(table(upstream(Protocol::Http, vec![instance]))),
+            seen: Arc::default(),
+            journal: Some(journal),
+            _worker: None,
+            _node: Some(node),
+            _folder: folder,
+        }
+    }
+
     pub(crate) fn start(protocol: Protocol) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -96,6 +165,7 @@ impl Counting {
             seen,
             journal,
             _worker: worker,
+            _node: None,
             _folder: folder,
         }
     }
