@@ -472,7 +472,8 @@ impl Exchange<'_, '_> {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
             )
         });
-        if !self.response.has_begun() && self.received.is_empty() && ended {
+        let spoken = matches!(&self.decoder, Decoder::Http(decoder) if decoder.has_spoken());
+        if !self.response.has_begun() && self.received.is_empty() && ended && !spoken {
             return Failure::Closed;
         }
         match error {

@@ -157,6 +157,11 @@ impl Spooled {
 impl Drop for Spooled {
     fn drop(&mut self) {
         self.spool.used.fetch_sub(self.length, Ordering::Relaxed);
+        // Freeing a large file takes milliseconds, on a thread that serves nobody; when there is none any more, here.
+        let file = Arc::clone(&self.file);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(file));
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct HttpDecoder {
     /// The visitor asked for an upgrade.
     may_upgrade: bool,
     keep_alive: bool,
+    /// An interim answer came: the server has the request.
+    has_spoken: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl HttpDecoder {
             is_head,
             may_upgrade,
             keep_alive: false,
+            has_spoken: false,
         }
     }
 
@@ -63,6 +66,11 @@ impl HttpDecoder {
     /// After the response the connection can take another request.
     pub(super) fn keeps_alive(&self) -> bool {
         self.keep_alive
+    }
+
+    /// An interim answer came, so the server has seen the request.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
     }
 
     /// Read what there is. `ended`: nothing more will come.
@@ -170,6 +178,7 @@ impl HttpDecoder {
             return Ok(Some((0, true)));
         }
         if (100..200).contains(&code) {
+            self.has_spoken = true;
             return Ok(Some((used, false)));
         }
         let (mut length, mut coded, mut close, mut keep) = (None, false, false, false);

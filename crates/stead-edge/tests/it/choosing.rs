@@ -396,3 +396,21 @@ fn a_pause_and_a_whole_answer_have_their_own_times() {
     let lost = |event: &EdgeEvent| matches!(event, EdgeEvent::RequestTimedOut { .. });
     assert_eq!(running.count_now(lost), 0);
 }
+
+#[test]
+fn a_request_that_a_server_has_begun_is_not_given_to_it_again() {
+    // The second request on a connection gets an interim answer, and then nothing.
+    let server = Server::start(1, |path, stream| {
+        if path == "/begun" {
+            let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+            std::thread::sleep(Duration::from_millis(50));
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        } else {
+            let _ = stream.write_all(&answer("200 OK", "1"));
+        }
+    });
+    let running = Running::start(table(http(&[&server])));
+    assert_eq!(running.get("/").status, 200, "a connection is kept");
+    assert_eq!(running.get("/begun").status, 502);
+    assert_eq!(server.seen(), 2);
+}

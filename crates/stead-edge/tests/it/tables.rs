@@ -66,6 +66,47 @@ fn replacing_instances_loses_no_request_and_tells_when_the_old_ones_are_drained(
 }
 
 #[test]
+fn a_thousand_tables_cost_visitors_nothing() {
+    let worker = Worker::start(APP, 8);
+    let of = |hosts: usize| {
+        let mut routes = table(upstream(Protocol::Frames, vec![worker.instance.clone()]));
+        let first = routes.routes[0].clone();
+        routes.routes.extend((0..hosts).map(|number| Route {
+            hosts: vec![format!("h{number}.example.com")],
+            ..first.clone()
+        }));
+        routes
+    };
+    let mut running = Running::start(of(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let visitors: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, mut visitor) = (Arc::clone(&stop), running.visit());
+            std::thread::spawn(move || {
+                let mut served = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    visitor.send(b"GET /?0.001 HTTP/1.1\r\nHost: a\r\n\r\n");
+                    assert_eq!(visitor.answer(false).status, 200);
+                    served += 1;
+                }
+                served
+            })
+        })
+        .collect();
+    for number in 0..1000 {
+        // Every hundredth is a large one.
+        running.publish(of(if number % 100 == 0 { 10_000 } else { 10 }));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for visitor in visitors {
+        assert!(visitor.join().unwrap() > 0);
+    }
+    // The instance was in every table: it was never drained, nor did it fail.
+    let trouble = running.count_now(|event| !matches!(event, EdgeEvent::Published { .. }));
+    assert_eq!(trouble, 0);
+}
+
+#[test]
 fn a_long_request_holds_its_instance_back_from_being_drained() {
     let (mut running, worker) = Running::app(APP, 4);
     let mut visitor = running.visit();
