@@ -1,6 +1,6 @@
 //! `stead up` of real apps.
 
-use crate::running::{Tree, WSGI, get};
+use crate::running::{Tree, WSGI, get, wait_until};
 
 #[test]
 fn a_wsgi_app_without_a_file_is_served() {
@@ -63,6 +63,47 @@ fn one_route_may_take_longer_than_the_others() {
     running.wait_for(
         "`GET /other` took longer than 1.0 s; the visitor got 504, the instance is replaced",
     );
+    assert!(running.stop().success());
+}
+
+#[test]
+fn an_instance_that_fails_its_checks_is_replaced_while_visitors_are_served() {
+    let server = r#"
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ill = self.path == "/health" and os.path.exists("ill-" + str(os.getpid()))
+        self.send_response(500 if ill else 200)
+        body = str(os.getpid()).encode()
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+    let tree = Tree::new(&[("server.py", server)]);
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\ncommand = \"exec python3 server.py\"\ncount = 1\nsticky = true\n\
+         health = { path = \"/health\", every = \"1s\" }\n",
+    );
+    let mut running = tree.serve(&[]);
+    let first = running.get("/");
+    assert!(
+        first.head.contains("Set-Cookie: stead-sticky="),
+        "{}",
+        first.head
+    );
+    tree.write(&format!("ill-{}", first.body), "");
+    running.wait_for(
+        "3 checks in a row failed: `GET /health` was answered 500; the instance is replaced",
+    );
+    wait_until("another instance answers", || {
+        let answer = running.get("/");
+        assert_eq!(answer.status, 200);
+        answer.body != first.body
+    });
     assert!(running.stop().success());
 }
 
