@@ -9,8 +9,8 @@ use crate::response::{is_named, names_any};
 /// A request id: 16 bytes of lower-case hexadecimal.
 pub(crate) type RequestId = [u8; 32];
 
-/// The header that every forwarded request has exactly once and no visitor can set: its value comes
-/// never twice. A request that reaches an upstream without it, or with one that was there
+/// The header that every forwarded request has exactly once and no visitor can set: no other request has
+/// its value. A request that reaches an upstream without it, or with one that was there
 /// before, did not go through the edge as a request of its own.
 pub(crate) const STAMP: &str = "Stead-Request";
 
