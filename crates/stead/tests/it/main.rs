@@ -7,6 +7,7 @@ mod errors;
 mod examples;
 mod facts;
 mod failing_apps;
+mod killed;
 mod reloading;
 mod running;
 mod serving;
