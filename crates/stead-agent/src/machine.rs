@@ -57,9 +57,12 @@ fn cgroup_memory_left(root: &Path) -> Option<u64> {
             .unwrap_or(0);
         Some(limit.saturating_sub(used.saturating_sub(cache)))
     };
-    let two = own_cgroups(root, "")
-        .into_iter()
-        .filter_map(|dir| left(&dir, "memory.max", "memory.current", "inactive_file "));
+    // Above `memory.high` the kernel slows processes down until hardly anything is served.
+    let two = own_cgroups(root, "").into_iter().flat_map(|dir| {
+        ["memory.max", "memory.high"]
+            .into_iter()
+            .filter_map(move |limit| left(&dir, limit, "memory.current", "inactive_file "))
+    });
     let one = own_cgroups(root, "memory").into_iter().filter_map(|dir| {
         left(
             &dir,

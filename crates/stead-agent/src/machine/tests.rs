@@ -29,6 +29,17 @@ fn the_tightest_limit_of_version_2_counts() {
 }
 
 #[test]
+fn the_limit_above_which_processes_are_slowed_down_counts_too() {
+    let root = machine(&[
+        ("proc/self/cgroup", "0::/app.scope\n"),
+        ("sys/fs/cgroup/app.scope/memory.max", "800000000\n"),
+        ("sys/fs/cgroup/app.scope/memory.high", "400000000\n"),
+        ("sys/fs/cgroup/app.scope/memory.current", "300000000\n"),
+    ]);
+    assert_eq!(cgroup_memory_left(root.path()), Some(100_000_000));
+}
+
+#[test]
 fn limits_of_version_1_count_also_in_a_container() {
     let root = machine(&[
         (

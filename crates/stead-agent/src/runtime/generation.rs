@@ -89,8 +89,8 @@ pub(crate) struct Live {
     pub(crate) ended_by_itself: Option<Duration>,
     /// Forked by this preloading worker.
     pub(crate) worker: Option<u64>,
-    /// When it was said last that the edge could not talk to it.
-    pub(crate) failure_noted: Option<Duration>,
+    /// What was said of late about why the edge could not talk to it.
+    pub(crate) failures_noted: Vec<(Duration, String)>,
     pub(crate) probing: Probing,
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use stead_model::manifest::Overlap;
 
 use super::Runtime;
-use super::children::{Ended, Owner};
+use super::children::{Ended, Owner, Status};
 use super::endings::seconds;
 use super::switch::shell;
 use crate::clock::Clocks;
@@ -220,17 +220,20 @@ impl Runtime {
             return;
         };
         let took = seconds(self.epoch.elapsed().saturating_sub(run.started));
+        let how = match (&run.ended_because, ended.status) {
+            // It was Stead who killed it, not the kernel for want of memory.
+            (Some(_), Status::Signalled(libc::SIGKILL)) => {
+                "SIGKILL, since it went on after SIGTERM,".to_owned()
+            }
+            (_, status) => status.to_string(),
+        };
         let why = run
             .ended_because
             .map(|why| format!("; it was told to: {why}"));
         self.note(
             format!("job.{}", run.job),
             !ended.status.is_success(),
-            format!(
-                "ended with {} after {took}{}",
-                ended.status,
-                why.unwrap_or_default()
-            ),
+            format!("ended with {how} after {took}{}", why.unwrap_or_default()),
         );
     }
 }

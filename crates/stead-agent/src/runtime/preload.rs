@@ -99,7 +99,7 @@ impl Runtime {
             port: None,
             started: now,
             ended_by_itself: None,
-            failure_noted: None,
+            failures_noted: Vec::new(),
             worker: Some(worker.id),
             probing: Probing {
                 due: Some(now),

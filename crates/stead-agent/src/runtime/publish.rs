@@ -15,6 +15,8 @@ use crate::Report;
 
 /// How long the edge may take to confirm a table before it is said that it does not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// So many different failures of one instance are said within [`PATIENCE`].
+const FAILURES_NOTED: usize = 5;
 /// How many requests may wait for a free thread, and for how long.
 const QUEUE_LIMIT: u32 = 1024;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -236,9 +238,12 @@ impl Runtime {
         let Some(live) = self.live.get_mut(&id).filter(|_| serves) else {
             return;
         };
-        // Once in a while: every visitor may run into it.
-        if live.failure_noted.is_none_or(|at| now >= at + PATIENCE) {
-            live.failure_noted = Some(now);
+        // Each reason once in a while: every visitor may run into it.
+        let reason = why.rsplit_once("`: ").map_or(why, |(_, reason)| reason);
+        let noted = &mut live.failures_noted;
+        noted.retain(|(at, _)| now < *at + PATIENCE);
+        if noted.len() < FAILURES_NOTED && noted.iter().all(|(_, other)| other != reason) {
+            noted.push((now, reason.to_owned()));
             let name = live.name.clone();
             self.note(name, true, why);
         }

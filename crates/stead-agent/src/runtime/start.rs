@@ -143,7 +143,7 @@ impl Runtime {
             port: place.port,
             started: now,
             ended_by_itself: None,
-            failure_noted: None,
+            failures_noted: Vec::new(),
             worker: None,
         })
     }

@@ -51,7 +51,9 @@ async fn a_job_that_was_missed_by_a_restart_is_run_and_logged() {
     house.until_line("good of release 1").await;
     house.until_noted("ended with exit status 0 after").await;
     house.until_noted("ended with exit status 9 after").await;
-    let note = house.until_noted("ended with SIGKILL").await;
+    let note = house
+        .until_noted("ended with SIGKILL, since it went on after SIGTERM, after")
+        .await;
     assert!(
         note.contains("it was told to: it took longer than 300 ms"),
         "{note}"

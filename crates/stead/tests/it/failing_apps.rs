@@ -115,3 +115,81 @@ fn an_instance_that_dies_is_replaced() {
     assert_eq!(running.get("/").body, "one");
     assert!(running.stop().success());
 }
+
+/// Answers each path with what is in the file of that name, byte for byte.
+const RAW: &str = r#"
+import os, socket
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", int(os.environ["PORT"])))
+server.listen(16)
+while True:
+    connection, _ = server.accept()
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        head += piece
+    else:
+        name = head.split(b" ")[1].decode().strip("/") or "good"
+        connection.sendall(open("answers/" + name, "rb").read())
+    connection.close()
+"#;
+
+#[test]
+fn an_app_that_answers_nonsense_or_half_harms_no_other_request() {
+    let tree = Tree::new(&[
+        ("server.py", RAW),
+        (
+            "stead.toml",
+            "app = \"shop\"\n[process.web]\ncommand = \"exec python3 server.py\"\ncount = 1\n",
+        ),
+        (
+            "answers/good",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+        ),
+        ("answers/garbage", "\x00\x01 garbage\r\n\r\n"),
+        ("answers/nothing", ""),
+        (
+            "answers/two-lengths",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\none",
+        ),
+        (
+            "answers/status",
+            "HTTP/1.1 99 OK\r\nContent-Length: 3\r\n\r\none",
+        ),
+        (
+            "answers/long-head",
+            &format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(1_000_000)),
+        ),
+        (
+            "answers/half",
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this",
+        ),
+        (
+            "answers/half-chunk",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        ),
+    ]);
+    let mut running = tree.serve(&[]);
+    for nonsense in ["garbage", "nothing", "two-lengths", "status", "long-head"] {
+        assert_eq!(
+            running.get(&format!("/{nonsense}")).status,
+            502,
+            "{nonsense}"
+        );
+        assert_eq!(running.get("/").body, "one", "after {nonsense}");
+    }
+    // What a visitor has seen the beginning of cannot become a 502: it is cut, so that nobody takes it for the whole.
+    for half in ["half", "half-chunk"] {
+        let address = running.address();
+        let answer = crate::running::get(&address, "localhost", &format!("/{half}"));
+        assert!(answer.is_err(), "{half}: {answer:?}");
+        assert_eq!(running.get("/").body, "one", "after {half}");
+    }
+    running.wait_for("! `GET /garbage`: a malformed head");
+    running.wait_for("! it closed the connection instead of answering `GET /nothing`");
+    running.wait_for("! `GET /half`: it closed the connection before its answer was complete");
+    assert!(running.stop().success());
+}
