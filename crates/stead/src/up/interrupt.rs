@@ -61,7 +61,16 @@ impl Signals {
 }
 
 fn has_terminal() -> bool {
-    File::open("/dev/tty").is_ok()
+    match File::open("/dev/tty") {
+        Ok(_) => true,
+        // Visitors have every descriptor: that says nothing about a terminal.
+        Err(error) => matches!(
+            error
+                .raw_os_error()
+                .map(rustix::io::Errno::from_raw_os_error),
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
+        ),
+    }
 }
 
 /// `SigIgn` of `/proc/self/status` is a mask in which SIGHUP is bit 0.

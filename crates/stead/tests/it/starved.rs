@@ -44,7 +44,7 @@ fn visitors_who_take_every_descriptor_end_neither_stead_nor_what_serves() {
     let others = visitors(&address, 100);
     let open = format!("/proc/{}/fd", running.pid());
     crate::running::wait_until("the last descriptor is taken", || {
-        std::fs::read_dir(&open).is_ok_and(|all| all.count() >= 63)
+        std::fs::read_dir(&open).is_ok_and(|all| all.count() >= 64)
     });
 
     running.signal(Signal::HUP);
@@ -216,4 +216,40 @@ fn a_fork_bomb_of_an_app_ends_neither_stead_nor_what_serves() {
     assert_eq!(running.get("/").body, "one");
     assert!(running.stop().success());
     assert!(!running.seen().contains("a bug in"), "{}", running.seen());
+}
+
+#[test]
+fn a_reload_is_no_end_of_the_terminal_when_descriptors_lack() {
+    let tree = Tree::wsgi();
+    let line = format!(
+        "exec prlimit --nofile=64:64 {} up --port 0",
+        env!("CARGO_BIN_EXE_stead")
+    );
+    // `script` gives it a terminal of its own.
+    let mut command = Command::new("script");
+    command
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .current_dir(tree.path());
+    let mut running = Running::start(command, tree.path());
+    running.wait_for(" serves after ");
+    let pid: i32 = tree.read(".stead/up.lock").trim().parse().unwrap();
+    let shown = running.seen();
+    let address = shown.split_once("http://").unwrap().1;
+    let address: String = address
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+        .collect();
+    let others = visitors(&address, 100);
+    let open = format!("/proc/{pid}/fd");
+    crate::running::wait_until("the last descriptor is taken", || {
+        std::fs::read_dir(&open).is_ok_and(|all| all.count() >= 64)
+    });
+    let stead = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(stead, Signal::HUP).unwrap();
+    running.wait_for("still serves");
+    drop(others);
+    assert_eq!(get(&address, "localhost", "/").unwrap().body, "one");
+    rustix::process::kill_process(stead, Signal::TERM).unwrap();
+    assert!(running.ended().success());
 }
