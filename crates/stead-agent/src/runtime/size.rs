@@ -399,8 +399,9 @@ fn more(free: u64, each: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// Units are powers of 1024, as in `stead.toml`, `top` and `free`.
 fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(1_000_000))
+    format!("{} MB", bytes.div_ceil(1024 * 1024))
 }
 
 fn plural(n: u64, one: &str, many: &str) -> String {

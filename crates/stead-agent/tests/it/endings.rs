@@ -264,7 +264,7 @@ async fn an_instance_over_its_memory_limit_is_replaced() {
     let app = App::new();
     let house = House::new();
     let mut release = app.web(1, 1);
-    release.processes.get_mut("web").unwrap().memory = Some(100_000_000);
+    release.processes.get_mut("web").unwrap().memory = Some(100 << 20);
     house.switch(release);
     house.until_serving(1).await;
     let old = ids(&house.edge.table()).next().unwrap();

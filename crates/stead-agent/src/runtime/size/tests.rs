@@ -13,7 +13,9 @@ fn as_many_fit_as_leave_headroom() {
 
 #[test]
 fn numbers_are_written_for_a_person() {
-    assert_eq!(megabytes(41_234_567), "42 MB");
+    assert_eq!(megabytes(41 * MB + 1), "42 MB");
+    // `memory = "60M"` is said to be 60 MB.
+    assert_eq!(megabytes(60 * MB), "60 MB");
     assert_eq!(plural(1, "CPU", "CPUs"), "1 CPU");
     assert_eq!(plural(0, "thread", "threads"), "0 threads");
 }
