@@ -8,6 +8,7 @@ mod bench;
 mod fuzz;
 mod reference;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 
@@ -28,6 +29,8 @@ pub(crate) enum Task {
     Bench(bench::Arguments),
     /// Each parser of hostile input against input that nobody thought of; needs cargo-fuzz.
     Fuzz(fuzz::Arguments),
+    /// Tests that count lost requests, at length.
+    Soak(soak::Arguments),
     /// Write docs/stead-toml.md anew from the types.
     Reference,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Bench(arguments) => bench::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Task::Soak(arguments) => soak::run(&root, &arguments),
         Task::Reference => write_reference(&root),
     }
 }

@@ -105,12 +105,12 @@ enum Reading {
     Ended,
 }
 
-async fn read_head(
-    shared: &Shared,
+async fn read_head<'a>(
+    shared: &'a Shared,
     visitor: &mut Visitor,
     head: &mut Head,
     deadline: &mut Deadline,
-    mut closing: std::pin::Pin<&mut tokio::sync::futures::Notified<'_>>,
+    mut closing: std::pin::Pin<&mut tokio::sync::futures::Notified<'a>>,
 ) -> io::Result<Reading> {
     let mut begun = false;
     loop {
@@ -132,19 +132,24 @@ async fn read_head(
         if visitor.ended {
             return Ok(Reading::Ended);
         }
-        if !begun && shared.draining.load(Ordering::Relaxed) && !visitor.transport.has_spoken() {
+        let patient = || shared.patient.load(Ordering::Acquire);
+        if !begun
+            && shared.draining.load(Ordering::Relaxed)
+            && !patient()
+            && !visitor.transport.has_spoken()
+        {
             return Ok(Reading::Ended);
         }
         let filled = std::future::poll_fn(|context| {
             if let Poll::Ready(result) = visitor.poll_fill(context, HEAD_LIMIT + 4096) {
                 return Poll::Ready(result.map(Some));
             }
-            // What came before the edge began to drain is still answered.
-            if !begun
-                && Future::poll(closing.as_mut(), context).is_ready()
-                && !visitor.transport.has_spoken()
-            {
-                return Poll::Ready(Ok(Some(0)));
+            while !begun && Future::poll(closing.as_mut(), context).is_ready() {
+                closing.set(shared.closing.notified());
+                // What came before the edge began to drain is still answered.
+                if !patient() && !visitor.transport.has_spoken() {
+                    return Poll::Ready(Ok(Some(0)));
+                }
             }
             deadline.poll(context).map(|()| Ok(None))
         });

@@ -12,6 +12,7 @@ mod body;
 mod buffer;
 mod chunked;
 mod connection;
+pub mod control;
 mod date;
 mod deadline;
 mod exchange;
@@ -47,9 +48,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stead_model::messages::{EdgeCommand, EdgeEvent};
+use stead_model::routing::InstanceId;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::listen::Inward;
 use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
@@ -105,6 +108,7 @@ pub struct Edge {
     pub commands: UnboundedSender<EdgeCommand>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    inward: UnboundedSender<Inward>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     log: Option<Writer>,
@@ -120,7 +124,10 @@ pub(crate) struct Shared {
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
     draining: AtomicBool,
-    /// Wakes idle connections, which then end, when draining begins.
+    /// While draining, idle connections stay until they have sent one more request: to close one of them may
+    /// cross with a request that is on its way.
+    patient: AtomicBool,
+    /// Wakes idle connections when draining begins. They end, unless the edge is patient.
     closing: Notify,
     /// Stops the threads.
     stopping: AtomicBool,
@@ -152,10 +159,7 @@ pub fn start(
 ) -> io::Result<(Edge, UnboundedReceiver<EdgeEvent>)> {
     let (commands, command_receiver) = tokio::sync::mpsc::unbounded_channel();
     let (events, event_receiver) = tokio::sync::mpsc::unbounded_channel();
-    let addresses = listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<io::Result<Vec<_>>>()?;
+    let (inward, inward_receiver) = tokio::sync::mpsc::unbounded_channel();
     let format = if settings.access_json {
         Format::Json
     } else {
@@ -181,6 +185,7 @@ pub fn start(
         metrics,
         events,
         draining: AtomicBool::new(false),
+        patient: AtomicBool::new(false),
         closing: Notify::new(),
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
@@ -194,40 +199,78 @@ pub fn start(
         Some(path) => Some(metrics::socket::Socket::start(&shared, path)?),
         None => None,
     };
-    let threads = listen::start(&shared, listeners, command_receiver).inspect_err(|_| {
+    let threads = listen::start(&shared, command_receiver, inward_receiver).inspect_err(|_| {
         shared.stopping.store(true, Ordering::Release);
         shared.stop.notify_waiters();
     })?;
-    Ok((
-        Edge {
-            commands,
-            addresses,
-            shared,
-            threads,
-            log,
-            metrics,
-        },
-        event_receiver,
-    ))
+    let mut edge = Edge {
+        commands,
+        addresses: Vec::new(),
+        inward,
+        shared,
+        threads,
+        log,
+        metrics,
+    };
+    edge.listen(listeners)?;
+    Ok((edge, event_receiver))
 }
 
 impl Edge {
+    /// Accept visitors from these sockets too.
+    pub fn listen(&mut self, listeners: Vec<TcpListener>) -> io::Result<()> {
+        for listener in &listeners {
+            listen::prepare(listener)?;
+            self.addresses.push(listener.local_addr()?);
+        }
+        let _ = self.inward.send(Inward::Listen(listeners));
+        Ok(())
+    }
+
     /// Accept nobody any more, close idle connections, let requests in flight end; then return.
     /// At `deadline` the rest is cut; the return value is how many that were.
     pub async fn drain(self, deadline: Instant) -> usize {
+        self.close_idle();
+        let _ = tokio::time::timeout_at(deadline.into(), self.quiet()).await;
+        self.shared.connections.load(Ordering::Acquire)
+    }
+
+    /// Accept nobody any more: another edge has the same sockets. Each connection is closed after the
+    /// response to the request that it carries, or else to its next one.
+    pub fn retire(&self) {
+        self.shared.patient.store(true, Ordering::Release);
         self.shared.draining.store(true, Ordering::Release);
         self.shared.closing.notify_waiters();
+    }
+
+    /// Accept nobody any more, and close idle connections.
+    pub fn close_idle(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.patient.store(false, Ordering::Release);
+        self.shared.closing.notify_waiters();
+    }
+
+    /// Until no visitor is connected.
+    pub async fn quiet(&self) {
         loop {
             let quiet = self.shared.quiet.notified();
-            let left = self.shared.connections.load(Ordering::Acquire);
-            if left == 0
-                || tokio::time::timeout_at(deadline.into(), quiet)
-                    .await
-                    .is_err()
-            {
-                return self.shared.connections.load(Ordering::Acquire);
+            if self.shared.connections.load(Ordering::Acquire) == 0 {
+                return;
             }
+            quiet.await;
         }
+    }
+
+    /// Another edge forwards to the same instances: how many requests it has at each, which count
+    /// against their capacity. `frugal`: keep no idle connection, since that would hold a thread which the
+    /// other edge may want.
+    pub fn share(&self, elsewhere: Vec<(InstanceId, u32)>, frugal: bool) {
+        let _ = self.inward.send(Inward::Share { elsewhere, frugal });
+    }
+
+    /// Requests in flight at each instance that has any, upgraded connections included.
+    pub fn busy(&self) -> Vec<(InstanceId, u32)> {
+        self.shared.tables.busy()
     }
 
     /// Visitors' connections at this moment.

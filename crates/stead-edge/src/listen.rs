@@ -1,6 +1,7 @@
 //! The threads of the edge: each has a runtime of its own. The first one accepts visitors, deals
 //! them out in turn, and carries out commands.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
-use stead_model::routing::RoutingTable;
+use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{Settings, Shared, connection, probe, upkeep};
@@ -29,11 +30,23 @@ const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
 
 type Visitor = (TcpStream, SocketAddr, Counted);
 
+/// What the first thread is told by the program that holds the edge.
+#[derive(Debug)]
+pub(crate) enum Inward {
+    /// Accept from these too; they are prepared.
+    Listen(Vec<TcpListener>),
+    /// See [`crate::Edge::share`].
+    Share {
+        elsewhere: Vec<(InstanceId, u32)>,
+        frugal: bool,
+    },
+}
+
 /// Start the threads. They end when [`Shared::stop`] is notified.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    listeners: Vec<TcpListener>,
     commands: UnboundedReceiver<EdgeCommand>,
+    inward: UnboundedReceiver<Inward>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     let count = threads(&shared.settings);
     let mut threads = Vec::with_capacity(count);
@@ -45,30 +58,11 @@ pub(crate) fn start(
             serve_dealt(shared, receiver).await
         })?);
     }
-    for listener in &listeners {
-        listener.set_nonblocking(true)?;
-        // Accepted sockets inherit these. Responses are written whole: waiting for more only delays them.
-        let socket = SockRef::from(listener);
-        socket.set_tcp_nodelay(true)?;
-        // A visitor who vanished says nothing; a stream or an upgraded connection would wait for ever.
-        let alive = TcpKeepalive::new()
-            .with_time(ALIVE)
-            .with_interval(ALIVE / 4);
-        socket.set_tcp_keepalive(&alive.with_retries(4))?;
-    }
     threads.push(thread(1, shared, move |shared| async move {
-        let others: Arc<[_]> = others.into();
-        for listener in listeners {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::spawn(accept(
-                    Arc::clone(&shared),
-                    listener,
-                    Arc::clone(&others),
-                ))),
-                Err(error) => tell(&shared, error.to_string()),
-            }
-        }
-        obey(shared, commands).await;
+        tokio::join!(
+            obey(Arc::clone(&shared), commands),
+            take_in(shared, inward, others.into())
+        );
     })?);
     Ok(threads)
 }
@@ -78,6 +72,49 @@ pub(crate) fn threads(settings: &Settings) -> usize {
     match settings.threads {
         0 => default_threads(),
         count => count,
+    }
+}
+
+/// How accepted sockets are to be; they inherit it.
+pub(crate) fn prepare(listener: &TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    // Responses are written whole: waiting for more only delays them.
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    // A visitor who vanished says nothing; a stream or an upgraded connection would wait for ever.
+    let alive = TcpKeepalive::new()
+        .with_time(ALIVE)
+        .with_interval(ALIVE / 4);
+    socket.set_tcp_keepalive(&alive.with_retries(4))
+}
+
+async fn take_in(
+    shared: Arc<Shared>,
+    mut inward: UnboundedReceiver<Inward>,
+    others: Arc<[UnboundedSender<Visitor>]>,
+) {
+    while let Some(inward) = inward.recv().await {
+        match inward {
+            Inward::Listen(listeners) => {
+                for listener in listeners {
+                    match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => drop(tokio::spawn(accept(
+                            Arc::clone(&shared),
+                            listener,
+                            Arc::clone(&others),
+                        ))),
+                        Err(error) => tell(&shared, error.to_string()),
+                    }
+                }
+            }
+            Inward::Share { elsewhere, frugal } => {
+                let elsewhere: HashMap<_, _> = elsewhere.into_iter().collect();
+                let sharing = Arc::clone(&shared);
+                // It may have to wait for a table that is being built.
+                let shared = move || sharing.tables.share(&elsewhere, frugal);
+                let _ = tokio::task::spawn_blocking(shared).await;
+            }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What is in force: a router and the upstreams that it names. Replaced as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use stead_model::messages::EdgeEvent;
-use stead_model::routing::RoutingTable;
+use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::metrics::Metrics;
@@ -30,6 +30,16 @@ struct Named {
     /// Former tables. They are freed by whoever replaces tables, never by a request that is the last one to use
     /// them: for ten thousand hosts that takes a while.
     former: Vec<Arc<Table>>,
+    /// No upstream keeps idle connections.
+    frugal: bool,
+}
+
+impl Named {
+    /// All that may have requests.
+    fn all(&self) -> impl Iterator<Item = Arc<Upstream>> {
+        let retired = self.retired.values().filter_map(Weak::upgrade);
+        self.current.values().cloned().chain(retired)
+    }
 }
 
 /// The place where tables are replaced.
@@ -75,6 +85,7 @@ impl Tables {
             current: by_name,
             retired,
             former,
+            frugal,
         } = &mut *named;
         former.retain(|table| Arc::strong_count(table) > 1);
         let before = std::mem::take(by_name);
@@ -87,7 +98,14 @@ impl Tables {
                     upstream.update(spec);
                     upstream
                 }
-                None => Upstream::new(spec, self.events.clone(), Arc::clone(&self.metrics)),
+                None => {
+                    let upstream =
+                        Upstream::new(spec, self.events.clone(), Arc::clone(&self.metrics));
+                    if *frugal {
+                        upstream.share(&HashMap::new(), true);
+                    }
+                    upstream
+                }
             };
             by_name.insert(name.clone(), upstream);
         }
@@ -116,5 +134,24 @@ impl Tables {
     pub(crate) fn forget_former(&self) {
         let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         named.former.retain(|table| Arc::strong_count(table) > 1);
+    }
+
+    /// See [`crate::Edge::share`].
+    pub(crate) fn share(&self, elsewhere: &HashMap<InstanceId, u32>, frugal: bool) {
+        let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        named.frugal = frugal;
+        for upstream in named.all() {
+            upstream.share(elsewhere, frugal);
+        }
+    }
+
+    /// Requests in flight at each instance that has any.
+    pub(crate) fn busy(&self) -> Vec<(InstanceId, u32)> {
+        let named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = Vec::new();
+        for upstream in named.all() {
+            upstream.busy(&mut busy);
+        }
+        busy
     }
 }

@@ -9,6 +9,7 @@
 //! not sleep between two short requests. It is taken back as soon as the request before it
 //! turns out not to be short; see [`stream::Mailbox`].
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -176,6 +177,19 @@ impl Upstream {
         state.waiting.clear();
         drop(state);
         self.tell_drained(drained);
+    }
+
+    /// Another edge has so many requests at these instances; see [`crate::Edge::share`].
+    pub(crate) fn share(self: &Arc<Self>, elsewhere: &HashMap<InstanceId, u32>, frugal: bool) {
+        let mut state = self.lock();
+        state.share(elsewhere, frugal);
+        state.dispatch(Instant::now());
+        self.look_after(&mut state);
+    }
+
+    /// Requests in flight at each instance that has any.
+    pub(crate) fn busy(&self, busy: &mut Vec<(InstanceId, u32)>) {
+        self.lock().busy(busy);
     }
 
     /// An instance for one more request, at once or when one is free. `frame` is the request for a

@@ -4,6 +4,7 @@
 
 mod check;
 mod completions;
+mod edge;
 mod init;
 mod up;
 
@@ -43,11 +44,20 @@ enum Colour {
     Never,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum LogFormat {
+    /// As Apache and nginx do.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     Up(up::Arguments),
     Init(init::Arguments),
     Check(check::Arguments),
+    Edge(edge::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -76,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Up(arguments)) => up::run(arguments, &terminal),
         Some(Verb::Init(arguments)) => init::run(&arguments, &terminal),
         Some(Verb::Check(arguments)) => check::run(&arguments, &terminal),
+        Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
         Some(Verb::Completions(arguments)) => completions::run(&arguments, &terminal),
     };
     done.unwrap_or_else(|problem| {

@@ -3,6 +3,7 @@
 //! Facts go to stdout, errors and progress to stderr. Colours and moving lines appear only on a
 //! terminal that wants them. A reader that went away (`stead check | head -1`) is no error.
 
+mod edge;
 mod error;
 mod facts;
 mod line;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anstream::AutoStream;
 use indicatif::ProgressBar;
 
+pub(crate) use edge::{edge_status, upgraded};
 pub(crate) use facts::{check_json, check_text};
 pub(crate) use live::{Event, Live};
 

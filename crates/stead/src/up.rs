@@ -9,8 +9,8 @@
 mod browser;
 mod build;
 mod interrupt;
-mod limits;
-mod listener;
+pub(crate) mod limits;
+pub(crate) mod listener;
 mod local_hosts;
 mod occupant;
 mod run;

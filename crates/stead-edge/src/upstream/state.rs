@@ -1,7 +1,7 @@
 //! The state of an upstream: its instances, their connections, the queue. No waiting and no clock
 //! in here; the callers bring both.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use stead_model::release::Protocol;
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) checked: bool,
     /// The ticket before the next.
     last_ticket: Ticket,
+    /// Idle connections are not kept: each holds a thread that another edge may want.
+    frugal: bool,
 }
 
 /// A request that waits.
@@ -89,6 +91,8 @@ struct Slot {
     busy: u32,
     /// Of these, requests in mailboxes.
     parked: u32,
+    /// Requests that another edge has here.
+    elsewhere: u32,
     /// When the youngest request in flight began.
     youngest: Instant,
     /// Not before then, after a failed connection.
@@ -121,6 +125,7 @@ impl State {
             streaming: 0,
             checked: false,
             last_ticket: 0,
+            frugal: false,
         }
     }
 
@@ -247,7 +252,8 @@ impl State {
         let all_out = self.slots.iter().all(|slot| slot.health.is_out(now));
         let free = self.slots.iter().enumerate().filter(|(_, slot)| {
             let patient = frames && now.duration_since(slot.youngest) < PATIENCE;
-            (slot.busy == 0 || slot.busy - slot.parked < slot.capacity && !patient)
+            let threads = slot.busy - slot.parked + slot.elsewhere;
+            (slot.busy + slot.elsewhere == 0 || threads < slot.capacity && !patient)
                 && slot.not_before.is_none_or(|time| time <= now)
                 && (all_out || !slot.health.is_out(now))
         });
@@ -256,7 +262,10 @@ impl State {
                 free.max_by_key(|(_, slot)| (Some(slot.id) != wish.not, affinity(number, slot.id)))
             }
             None => free.min_by_key(|(_, slot)| {
-                let load = if frames { slot.busy } else { slot.load(now) };
+                let load = match frames {
+                    true => slot.busy + slot.elsewhere,
+                    false => slot.load(now),
+                };
                 (Some(slot.id) == wish.not, load)
             }),
         }?;
@@ -268,7 +277,7 @@ impl State {
         let at = self
             .slots
             .iter()
-            .position(|slot| slot.id == id && slot.busy == 0)?;
+            .position(|slot| slot.id == id && slot.busy + slot.elsewhere == 0)?;
         self.take(at, now)
     }
 
@@ -488,7 +497,33 @@ impl State {
         if !self.waiting.is_empty() {
             self.dispatch(now);
         }
+        if self.frugal
+            && let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+        {
+            slot.idle.clear();
+        }
         ended
+    }
+
+    /// What another edge has at these instances.
+    pub(super) fn share(&mut self, elsewhere: &HashMap<InstanceId, u32>, frugal: bool) {
+        self.frugal = frugal;
+        for slot in &mut self.slots {
+            slot.elsewhere = elsewhere.get(&slot.id).copied().unwrap_or(0);
+            if frugal {
+                slot.idle.clear();
+            }
+        }
+    }
+
+    /// Requests in flight at each instance that has any.
+    pub(super) fn busy(&self, busy: &mut Vec<(InstanceId, u32)>) {
+        let slots = self.slots.iter().chain(&self.leaving);
+        busy.extend(
+            slots
+                .filter(|slot| slot.busy > 0)
+                .map(|slot| (slot.id, slot.busy)),
+        );
     }
 
     /// An instance has nothing to do while a request waits in another's mailbox: take that one back.
@@ -527,7 +562,7 @@ impl Slot {
 
     /// Requests in flight with one more, in view of its share.
     fn load(&self, now: Instant) -> u32 {
-        (self.busy + 1) * health::FULL / self.health.weight(now)
+        (self.busy + self.elsewhere + 1) * health::FULL / self.health.weight(now)
     }
 
     fn new(instance: &routing::Instance, joins: bool) -> Self {
@@ -540,6 +575,7 @@ impl Slot {
             busy: 0,
             parked: 0,
             youngest: now,
+            elsewhere: 0,
             not_before: None,
             health: Health::new(now, joins),
             running: Vec::new(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::LogFormat;
 use crate::problem::Problem;
 use crate::render::Terminal;
 use crate::source;
@@ -58,14 +59,6 @@ pub(super) struct Arguments {
     /// Where environments, volumes, secrets and logs are kept [default: .stead in DIR]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
-enum LogFormat {
-    /// As Apache and nginx do.
-    Combined,
-    /// One JSON object a line.
-    Json,
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {

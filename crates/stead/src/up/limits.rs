@@ -12,7 +12,7 @@ const THREADS: usize = 12;
 
 /// Take as many descriptors as the system allows: each visitor needs one, and 1024, the usual soft limit, is for
 /// programs that call `select`. Returns the limit that was in force, for the programs that Stead starts.
-pub(super) fn raise() -> Result<Option<u64>, Problem> {
+pub(crate) fn raise() -> Result<Option<u64>, Problem> {
     let before = getrlimit(Resource::Nofile);
     if before.maximum.is_some_and(|most| most < FEWEST_DESCRIPTORS) {
         let most = before.maximum.unwrap_or_default();

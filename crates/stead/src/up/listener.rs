@@ -40,7 +40,8 @@ pub(super) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listen on one address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,

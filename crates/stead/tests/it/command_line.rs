@@ -24,6 +24,7 @@ fn stead_alone_prints_help() {
       up           Run the app here: build it, start its instances, serve visitors
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
+      edge         Accept visitors on a host, for the agent there
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 

@@ -13,4 +13,5 @@ mod running;
 mod serving;
 mod starved;
 mod stopping;
+mod upgrading;
 mod websockets;

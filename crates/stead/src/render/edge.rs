@@ -1,0 +1,66 @@
+//! What `stead edge status` and `stead edge upgrade` say.
+
+use std::fmt::Write;
+
+use serde_json::json;
+use stead_model::control::Status;
+
+use super::text::{STRONG, styled};
+
+/// How an edge is: JSON, or for a person.
+pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
+    if as_json {
+        let text = serde_json::to_string_pretty(status).unwrap_or_default();
+        return text + "\n";
+    }
+    let mut text = String::new();
+    let title = format!("stead {} as process {}", status.version, status.pid);
+    let _ = writeln!(text, "{}", styled(STRONG, &title));
+    let listens: Vec<String> = status.listens.iter().map(ToString::to_string).collect();
+    let _ = writeln!(text, "  listens:     {}", listens.join(", "));
+    let table = match status.generation {
+        None => "none: every request is answered 404".to_owned(),
+        Some(generation) => format!(
+            "generation {generation}, {}, {}",
+            counted(status.routes, "route"),
+            counted(status.instances, "instance")
+        ),
+    };
+    let _ = writeln!(text, "  table:       {table}");
+    let agent = if status.agent {
+        "connected"
+    } else {
+        "not connected"
+    };
+    let _ = writeln!(text, "  agent:       {agent}");
+    let _ = writeln!(text, "  connections: {}", status.connections);
+    if !status.leaving.is_empty() {
+        let leaving = counted(status.leaving.len(), "instance");
+        let _ = writeln!(text, "  leaving:     {leaving} with requests yet");
+    }
+    for old in &status.draining {
+        let _ = writeln!(
+            text,
+            "  draining:    process {} (stead {}) with {}",
+            old.pid,
+            old.version,
+            counted(old.connections, "connection")
+        );
+    }
+    text
+}
+
+/// What an upgrade came to: JSON, or for a person.
+pub(crate) fn upgraded(pid: u32, version: &str, previous: u32, as_json: bool) -> String {
+    match as_json {
+        true => json!({ "pid": pid, "version": version, "previous": previous }).to_string() + "\n",
+        false => format!("stead {version} serves as process {pid}; process {previous} drains\n"),
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}

@@ -1,0 +1,237 @@
+//! `stead edge` replaces itself. `cargo xtask soak` runs the two tests that count at length.
+
+mod host;
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
+
+use stead_model::messages::EdgeEvent;
+
+use self::host::{Agent, Crowd, Host, Server, Visitor, table};
+
+/// How often something is done under load: as `cargo xtask soak` says, else as in CI.
+fn count(usual: usize) -> usize {
+    let asked = std::env::var("STEAD_SOAK_COUNT").ok();
+    asked.map_or(usual, |count| count.parse().unwrap())
+}
+
+#[test]
+fn no_request_is_lost_in_self_upgrades() {
+    let host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let crowd = Crowd::gather(host.address);
+    let began = Instant::now();
+    let count = count(5);
+    let mut serving = host.pid();
+    for _ in 0..count {
+        crowd.wait_for(20);
+        let upgraded = host.upgrade();
+        assert_eq!(upgraded["previous"], serving);
+        serving = upgraded["pid"].as_u64().unwrap() as u32;
+    }
+    crowd.wait_for(20);
+    // The agent never noticed.
+    agent.publish(table(2, &[&server]));
+    let (answered, lost) = crowd.leave();
+    println!(
+        "{count} upgrades in {:.1?}: {answered} requests answered, {} lost",
+        began.elapsed(),
+        lost.len()
+    );
+    assert_eq!(lost, Vec::<String>::new());
+}
+
+#[test]
+fn no_request_is_lost_in_table_updates_even_across_upgrades() {
+    let host = Host::start(&[]);
+    let mut agent = Agent::connect(&host);
+    let mut server = Server::start(host.dir.path(), 1);
+    agent.publish(table(1, &[&server]));
+    let crowd = Crowd::gather(host.address);
+    let began = Instant::now();
+    let count = count(30);
+    for number in 2..count as u64 + 2 {
+        let next = Server::start(host.dir.path(), number);
+        agent.publish(table(number, &[&next]));
+        if number % 10 == 0 {
+            host.upgrade();
+        }
+        // Killed at once: a request that it had yet would be lost.
+        agent.wait_for_drained(&server);
+        server = next;
+    }
+    crowd.wait_for(20);
+    let (answered, lost) = crowd.leave();
+    println!(
+        "{count} tables in {:.1?}: {answered} requests answered, {} lost",
+        began.elapsed(),
+        lost.len()
+    );
+    assert_eq!(lost, Vec::<String>::new());
+}
+
+#[test]
+fn websockets_and_streams_live_on_and_idle_connections_get_one_more_answer() {
+    let mut host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let mut idle = host.visit();
+    assert_eq!(idle.get("/"), Ok(("1".into(), true)));
+    let mut silent = host.visit();
+    let mut socket = host.visit();
+    socket.send(
+        "GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    assert!(socket.head().starts_with("http/1.1 101"));
+    let mut stream = host.visit();
+    stream.send("GET /stream HTTP/1.1\r\nHost: shop\r\n\r\n");
+    assert!(stream.head().starts_with("http/1.1 200"));
+
+    host.upgrade();
+    assert_eq!(idle.get("/"), Ok(("1".into(), false)));
+    assert_eq!(silent.get("/"), Ok(("1".into(), false)));
+    socket.send("still there");
+    assert_eq!(socket.exactly(11), "still there");
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+
+    // The instance leaves the table; it is drained when both edges have let it go.
+    let next = Server::start(host.dir.path(), 2);
+    agent.publish(table(2, &[&next]));
+    assert_eq!(host.visit().get("/"), Ok(("2".into(), true)));
+    assert_eq!(host.status()["leaving"], serde_json::json!([1]));
+    assert_eq!(host.status()["draining"][0]["pid"], host.pid());
+    let drained = EdgeEvent::Drained {
+        instance: server.instance.id,
+    };
+    assert!(!agent.has_seen(&drained));
+    let mut direct =
+        std::os::unix::net::UnixStream::connect(host.dir.path().join("1.sock")).unwrap();
+    std::io::Write::write_all(&mut direct, b"GET /end HTTP/1.0\r\n\r\n").unwrap();
+    let mut rest = String::new();
+    while !rest.ends_with("3\r\nend\r\n0\r\n\r\n") {
+        rest += &stream.exactly(1);
+    }
+    drop((stream, socket));
+    agent.wait_for(&drained);
+    assert_eq!(host.wait_for_first(), Some(0));
+}
+
+#[test]
+fn what_outlives_the_drain_time_is_cut() {
+    let mut host = Host::start(&["--drain", "1s"]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let mut socket = host.visit();
+    socket
+        .send("GET / HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(socket.head().starts_with("http/1.1 101"));
+    host.upgrade();
+    assert_eq!(host.wait_for_first(), Some(0));
+    assert_eq!(socket.read_to_end(), "");
+}
+
+#[test]
+fn a_program_that_cannot_take_over_changes_nothing() {
+    let host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let crowd = Crowd::gather(host.address);
+    let cases = [
+        (
+            "exits at once",
+            0o755,
+            "#!/bin/sh\nexit 3\n",
+            "with exit status 3 before it was ready",
+        ),
+        (
+            "hangs",
+            0o755,
+            "#!/bin/sh\nexec sleep 600\n",
+            "was not ready after",
+        ),
+        ("not executable", 0o644, "#!/bin/sh\n", "cannot start"),
+        (
+            "another program",
+            0o755,
+            "#!/bin/sh\necho hello >&0\nexec sleep 600\n",
+            "does not know how to take over",
+        ),
+        (
+            "another version",
+            0o755,
+            "#!/bin/sh\necho '{\"ready\":{\"protocol\":99,\"version\":\"9.9\",\"pid\":'$$'}}' >&0\nexec sleep 600\n",
+            "stead 9.9, which takes over in version 99, not 1",
+        ),
+        (
+            "refuses the table",
+            0o755,
+            "#!/bin/sh\necho '{\"refused\":{\"why\":\"no such table\"}}' >&0\nexec sleep 600\n",
+            "no such table",
+        ),
+        (
+            "ends when it is to serve",
+            0o755,
+            "#!/bin/sh\necho '{\"ready\":{\"protocol\":1,\"version\":\"9.9\",\"pid\":'$$'}}' >&0\nhead -n 2 > /dev/null\nexit 1\n",
+            "ended before it served",
+        ),
+    ];
+    for (name, mode, script, why) in cases {
+        let path = host.dir.path().join("candidate");
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let binary = path.to_str().unwrap();
+        let output = host.ask(&["upgrade", "--binary", binary, "--within", "2s"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(why), "{name}: {said}");
+        assert!(
+            said.contains("the edge that ran serves on"),
+            "{name}: {said}"
+        );
+        assert_eq!(host.status()["pid"], host.pid(), "{name}");
+        crowd.wait_for(10);
+    }
+    // The agent is still heard, and so is a good program.
+    agent.publish(table(2, &[&server]));
+    host.upgrade();
+    agent.publish(table(3, &[&server]));
+    let (_, lost) = crowd.leave();
+    assert_eq!(lost, Vec::<String>::new());
+}
+
+#[test]
+fn an_edge_that_is_started_again_serves_without_its_agent() {
+    let mut host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(7, &[&server]));
+    drop(agent);
+    host.restart();
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+    let agent = Agent::connect(&host);
+    assert_eq!(agent.welcome.generation, Some(7));
+    assert_eq!(agent.welcome.leaving, []);
+}
+
+#[test]
+fn a_second_edge_at_the_same_control_socket_is_refused() {
+    let host = Host::start(&[]);
+    let output = host.ask(&["--listen", "127.0.0.1:0", "--state", "/nonexistent/never"]);
+    assert_eq!(output.status.code(), Some(1));
+    let state = host.dir.path().join("other");
+    let output = host.ask(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        state.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("another edge is running there"), "{said}");
+    assert!(Visitor::connect(host.address).is_ok());
+}
