@@ -98,7 +98,9 @@ pub struct Process {
     /// A visitor's requests go to the same instance, as long as it is there: for apps that keep sessions in
     /// memory. A cookie with a random value says who comes back. Not for Stead's own worker.
     pub sticky: bool,
-    /// How long an instance that is being stopped may finish its requests.
+    /// How long an instance that is being stopped may finish its requests; for a process that visitors do not
+    /// reach, how long it may take to end after SIGTERM. That signal goes to the program alone, which ends what it
+    /// started in its own way, then to what it left behind. When the time is over everything of it gets SIGKILL.
     pub drain: Duration,
     /// When an instance counts as ready for visitors; see `[process.NAME.health]`.
     pub health: Health,
