@@ -105,6 +105,9 @@ pub struct Status {
     pub agent: bool,
     /// Connections of visitors.
     pub connections: usize,
+    /// Requests at instances, upgraded connections included.
+    #[serde(default)]
+    pub requests: u32,
     /// Programs that were replaced and finish what they have.
     pub draining: Vec<Draining>,
 }

@@ -388,6 +388,7 @@ impl Serving {
             leaving: self.ledger.leaving(),
             agent: self.agent.is_some(),
             connections: self.edge.connections(),
+            requests: self.edge.busy().iter().map(|(_, count)| count).sum(),
             draining: self.predecessors.shown(),
         }
     }
@@ -436,7 +437,8 @@ impl Serving {
             version,
             previous: own(),
         };
-        tokio::spawn(async move { socket::answer(client, &answer).await });
+        // At once: without visitors this program ends in a moment.
+        socket::answer(client, &answer).await;
         Some(End::Replaced(wire))
     }
 

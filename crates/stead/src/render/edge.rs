@@ -33,7 +33,12 @@ pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
         "not connected"
     };
     let _ = writeln!(text, "  agent:       {agent}");
-    let _ = writeln!(text, "  connections: {}", status.connections);
+    let at_instances = counted(status.requests as usize, "request");
+    let _ = writeln!(
+        text,
+        "  connections: {}, {at_instances} at instances",
+        status.connections
+    );
     if !status.leaving.is_empty() {
         let leaving = counted(status.leaving.len(), "instance");
         let _ = writeln!(text, "  leaving:     {leaving} with requests yet");

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use stead_model::messages::EdgeEvent;
+use stead_model::release::Protocol;
 
-use self::host::{Agent, Crowd, Host, Server, Visitor, table};
+use self::host::{Agent, Crowd, Host, Server, Visitor, table, table_of};
 
 /// How often something is done under load: as `cargo xtask soak` says, else as in CI.
 fn count(usual: usize) -> usize {
@@ -234,4 +235,63 @@ fn a_second_edge_at_the_same_control_socket_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("another edge is running there"), "{said}");
     assert!(Visitor::connect(host.address).is_ok());
+}
+
+#[test]
+fn two_edges_share_the_threads_of_workers() {
+    let host = Host::start(&[]);
+    let servers = [1, 2].map(|id| Server::worker(host.dir.path(), id));
+    let mut agent = Agent::connect(&host);
+    let both = [&servers[0], &servers[1]];
+    agent.publish(table_of(1, Protocol::Frames, &both));
+    let mut idle = [host.visit(), host.visit()];
+    for visitor in &mut idle {
+        assert!(visitor.get("/").is_ok_and(|(_, more)| more));
+    }
+    let mut held = host.visit();
+    held.send("GET /hold HTTP/1.1\r\nHost: shop\r\n\r\n");
+    // It has a thread when the other one answers.
+    let mut free = host.visit();
+    while held_by(&host) != 1 {}
+    let (free_instance, _) = free.get("/").unwrap();
+
+    host.upgrade();
+    // The new edge leaves the thread alone that the old one uses, and keeps none that the old one may need.
+    for visitor in &mut idle {
+        assert_eq!(host.visit().get("/"), Ok((free_instance.clone(), true)));
+        assert_eq!(visitor.get("/"), Ok((free_instance.clone(), false)));
+    }
+    std::fs::write(host.dir.path().join("let-go"), "").unwrap();
+    assert!(held.head().starts_with("http/1.1 200"));
+    assert_ne!(held.exactly(1), free_instance);
+    assert!(host.visit().get("/").is_ok());
+}
+
+#[test]
+fn a_service_manager_passes_the_socket_and_learns_the_new_process() {
+    let (mut host, told) = Host::under_a_service_manager();
+    let next = || {
+        let mut bytes = [0; 1000];
+        let length = told.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
+    assert_eq!(next(), "READY=1");
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+    let upgraded = host.upgrade();
+    assert_eq!(next(), format!("MAINPID={}", upgraded["pid"]));
+    assert_eq!(next(), "READY=1");
+    assert_eq!(host.wait_for_first(), Some(0));
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+    let pid = upgraded["pid"].as_i64().unwrap() as i32;
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(next(), "STOPPING=1");
+}
+
+/// How many requests the edge has at instances, as far as its status says.
+fn held_by(host: &Host) -> usize {
+    host.status()["requests"].as_u64().unwrap() as usize
 }

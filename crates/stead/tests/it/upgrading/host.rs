@@ -1,8 +1,8 @@
 //! A host with an edge of its own: instances, an agent, and visitors who count what they lose.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,6 +36,32 @@ impl Host {
         };
         host.wait();
         host
+    }
+
+    /// As systemd does: with a socket that is passed, and one to which it tells its state.
+    pub(crate) fn under_a_service_manager() -> (Self, UnixDatagram) {
+        let dir = tempfile::tempdir().unwrap();
+        let told = UnixDatagram::bind(dir.path().join("notify.sock")).unwrap();
+        told.set_read_timeout(Some(PATIENCE)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        let child = std::process::Command::new("sh")
+            .args(["-c", line, "sh", env!("CARGO_BIN_EXE_stead"), "edge"])
+            .arg("--control")
+            .arg(dir.path().join("edge.sock"))
+            .arg("--state")
+            .arg(dir.path().join("state"))
+            .env("NOTIFY_SOCKET", dir.path().join("notify.sock"))
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+            .spawn()
+            .unwrap();
+        let mut host = Self {
+            dir,
+            child,
+            address: ([127, 0, 0, 1], 0).into(),
+        };
+        host.wait();
+        (host, told)
     }
 
     /// Until it answers at the control socket.
@@ -174,6 +200,33 @@ impl Server {
         };
         Self { instance, child }
     }
+
+    /// Stead's own worker with one thread, in `dir`.
+    pub(crate) fn worker(dir: &Path, id: u64) -> Self {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/upgrading");
+        std::fs::copy(tests.join("threads_app.py"), dir.join("threads_app.py")).unwrap();
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../stead-build/worker/stead_worker.py");
+        let socket = dir.join(format!("{id}.sock"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        // The shell puts the listener where the worker looks for it.
+        let child = std::process::Command::new("sh")
+            .args(["-c", "exec 3<&0 </dev/null; exec python3 \"$@\"", "sh"])
+            .arg(script.canonicalize().unwrap())
+            .args(["--threads", "1", "threads_app:app"])
+            .env("LISTEN_FDS", "1")
+            .env("INSTANCE", id.to_string())
+            .current_dir(dir)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+            .spawn()
+            .unwrap();
+        let instance = Instance {
+            id: InstanceId(id),
+            address: Address::Unix(socket),
+            capacity: 1,
+        };
+        Self { instance, child }
+    }
 }
 
 impl Drop for Server {
@@ -185,8 +238,13 @@ impl Drop for Server {
 
 /// A table with these instances for everything.
 pub(crate) fn table(generation: u64, servers: &[&Server]) -> RoutingTable {
+    table_of(generation, Protocol::Http, servers)
+}
+
+/// A table with these instances, which speak `protocol`, for everything.
+pub(crate) fn table_of(generation: u64, protocol: Protocol, servers: &[&Server]) -> RoutingTable {
     let upstream = json!({
-        "app": "shop", "process": "web", "release": generation, "protocol": Protocol::Http,
+        "app": "shop", "process": "web", "release": generation, "protocol": protocol,
         "instances": servers.iter().map(|server| &server.instance).collect::<Vec<_>>(),
         "timeout": Duration::from_secs(30), "queue_limit": 1000, "queue_timeout": Duration::from_secs(30),
     });
