@@ -76,6 +76,8 @@ pub(crate) async fn request(
     visitor.output.begin();
     let shape = Shape {
         is_head: head.is_head(),
+        http2: head.http2,
+        tunnel: head.tunnel,
         http11: head.http11,
         keep_alive: head.keep_alive,
         draining: &shared.draining,
@@ -114,6 +116,8 @@ pub(crate) fn refusal(
     let id = forward::new_id();
     let mut response = Response::new(Shape {
         is_head: false,
+        http2: head.http2,
+        tunnel: head.tunnel,
         http11: true,
         keep_alive: false,
         draining: &shared.draining,
@@ -167,6 +171,7 @@ impl Request<'_> {
                 drop(table);
                 self.forward(&upstream, limits).await
             }
+            Target::Folder { fallback: None, .. } if head.tunnel => self.error(501),
             Target::Folder { folder, fallback } => {
                 match self.serve_folder(folder, &clean, entry.prefix_length) {
                     Some(next) => next,

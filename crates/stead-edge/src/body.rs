@@ -17,6 +17,10 @@ pub(crate) struct Body {
 enum Remaining {
     Fixed(u64),
     Chunked(Decoder),
+    /// Up to the end of the stream, which may have come.
+    Open {
+        ended: bool,
+    },
 }
 
 /// Why a body cannot be taken.
@@ -42,6 +46,7 @@ impl Body {
             BodyLength::Fixed(length) if length > limit => return Err(BodyError::TooLarge),
             BodyLength::Fixed(length) => Remaining::Fixed(length),
             BodyLength::Chunked => Remaining::Chunked(Decoder::default()),
+            BodyLength::Open => Remaining::Open { ended: false },
         };
         Ok(Self {
             length,
@@ -55,7 +60,16 @@ impl Body {
         match &self.length {
             Remaining::Fixed(left) => *left == 0,
             Remaining::Chunked(decoder) => decoder.is_done(),
+            Remaining::Open { ended } => *ended,
         }
+    }
+
+    /// The visitor sends nothing more. `false`: the body is not complete.
+    pub(crate) fn end(&mut self) -> bool {
+        if let Remaining::Open { ended } = &mut self.length {
+            *ended = true;
+        }
+        self.is_done()
     }
 
     /// Take content from the front of `input` into `take`, at most `room` bytes. Returns how many
@@ -102,6 +116,17 @@ impl Body {
                 }
                 Ok(used)
             }
+            Remaining::Open { .. } => {
+                let length = input.len().min(room);
+                self.allowance = self
+                    .allowance
+                    .checked_sub(length as u64)
+                    .ok_or(BodyError::TooLarge)?;
+                if length > 0 {
+                    take(&input[..length]);
+                }
+                Ok(length)
+            }
         }
     }
 
@@ -114,7 +139,7 @@ impl Body {
     pub(crate) fn known_length(&self) -> Option<u64> {
         match &self.length {
             Remaining::Fixed(left) => Some(*left),
-            Remaining::Chunked(_) => None,
+            Remaining::Chunked(_) | Remaining::Open { .. } => None,
         }
     }
 }

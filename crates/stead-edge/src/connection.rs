@@ -12,6 +12,9 @@
 //! | a response goes out | 1 MB, in a buffer of up to 4 MB when the visitor always lags behind; 16 files; when 64 MB are held for all visitors of a thread, 32 KB |
 //! | a response's head comes in | 256 KB |
 //! | upgraded | 64 KB |
+//! | HTTP/2, all of it together | 8 MB of bodies that nobody has taken yet, 40 KB of header lists; 128 KB that are being written |
+//! | HTTP/2, for each of up to 128 streams | as a request above, but 128 KB in place of the response's 1 MB |
+//! | HTTP/2, idle | some 20 KB: 4 places for streams, the tables of HPACK (16 KB at most) |
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +31,7 @@ use crate::answer::{self, Next};
 use crate::deadline::Deadline;
 use crate::frames;
 use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
+use crate::http2::{self, Beginning};
 use crate::transport::Transport;
 use crate::visitor::Visitor;
 
@@ -35,7 +39,7 @@ use crate::visitor::Visitor;
 /// before the connection is closed (RFC 9112 section 9.6).
 const LINGER_LIMIT: usize = 4 * 1024 * 1024;
 /// And for how long.
-const LINGER_TIME: Duration = Duration::from_secs(2);
+pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Serve one visitor until the connection ends.
 pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
@@ -71,11 +75,25 @@ async fn requests(
         deadline.set(idle);
         visitor.output.rest();
         head.rest();
-        first = false;
-        let refusal = match read_head(shared, visitor, head, deadline, closing.as_mut()).await? {
+        let may_be_http2 = std::mem::take(&mut first);
+        let reading = read_head(
+            shared,
+            visitor,
+            head,
+            deadline,
+            closing.as_mut(),
+            may_be_http2,
+        );
+        let refusal = match reading.await? {
             Reading::Head => None,
             Reading::Refused(refusal) => Some(refusal),
             Reading::Ended => return Ok(()),
+            Reading::Http2 => {
+                let connection = connection.clone();
+                // In a box: what most connections never need, they do not carry along.
+                return Box::pin(http2::serve(shared, connection, visitor, deadline, closing))
+                    .await;
+            }
         };
         let next = match refusal {
             // In a box: an idle connection has no room for it.
@@ -102,6 +120,8 @@ async fn requests(
 enum Reading {
     Head,
     Refused(Refusal),
+    /// The preface of HTTP/2, which is still in the input.
+    Http2,
     Ended,
 }
 
@@ -111,11 +131,22 @@ async fn read_head<'a>(
     head: &mut Head,
     deadline: &mut Deadline,
     mut closing: std::pin::Pin<&mut tokio::sync::futures::Notified<'a>>,
+    may_be_http2: bool,
 ) -> io::Result<Reading> {
     let mut begun = false;
     loop {
         if !visitor.input.is_empty() {
-            match head.parse(visitor.input.data()) {
+            let beginning = if may_be_http2 {
+                http2::beginning(visitor.input.data())
+            } else {
+                Beginning::Other
+            };
+            let parsed = match beginning {
+                Beginning::Http2 => return Ok(Reading::Http2),
+                Beginning::Perhaps => Ok(Parsed::Partial),
+                Beginning::Other => head.parse(visitor.input.data()),
+            };
+            match parsed {
                 Ok(Parsed::Complete(length)) => {
                     visitor.input.consume(length);
                     return Ok(Reading::Head);
@@ -205,7 +236,7 @@ pub(crate) async fn flush(
 }
 
 /// Close in a way that lets the visitor read the answer: our side first, then wait for theirs.
-async fn linger(visitor: &mut Visitor) -> io::Result<()> {
+pub(crate) async fn linger(visitor: &mut Visitor) -> io::Result<()> {
     std::future::poll_fn(|context| visitor.transport.poll_shutdown(context)).await?;
     let mut left = LINGER_LIMIT;
     let drain = async {

@@ -74,6 +74,8 @@ pub(crate) enum Failure {
     Broken(String),
     /// The app raised an exception before it answered.
     AppFailed,
+    /// The app answered a visitor who wanted a tunnel (RFC 8441) as if it were an ordinary request.
+    NotSwitched,
     /// No answer within the request's time: the instance may be lost.
     TimedOut,
     /// The answer took longer than answers may, or paused for longer; the instance is well.
@@ -327,6 +329,7 @@ impl Exchange<'_, '_> {
         if self.visitor.input.is_empty() {
             match self.visitor.poll_fill(context, BODY_PIECE) {
                 Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) if self.body.end() => {}
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Failure::Visitor),
                 Poll::Ready(Ok(_)) => {}
             }

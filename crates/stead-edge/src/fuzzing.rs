@@ -159,6 +159,7 @@ pub fn request_head(input: &[u8]) {
             let text = std::str::from_utf8(lengths[0]).map(str::parse);
             assert!(lengths.len() == 1 && text == Ok(Ok(length)));
         }
+        BodyLength::Open => panic!("HTTP/1.1 has no streams"),
         BodyLength::None => {
             assert!(codings.is_empty() && lengths.len() <= 1);
             assert!(
@@ -251,6 +252,8 @@ fn decode_response(
     let draining = AtomicBool::new(false);
     let mut response = Response::new(Shape {
         is_head: false,
+        http2: false,
+        tunnel: false,
         http11: true,
         keep_alive: true,
         draining: &draining,

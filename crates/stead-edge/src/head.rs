@@ -10,9 +10,11 @@ use std::ops::Range;
 
 use crate::path;
 
+mod fields;
 mod framing;
 mod method;
 
+pub(crate) use fields::{Fault, Fields, is_trailer};
 pub(crate) use framing::{BodyLength, parse_length};
 
 /// Longest head, bytes. Longer ones are answered 431.
@@ -48,8 +50,12 @@ pub(crate) struct Head {
     query: Option<Range<u16>>,
     host: Range<u16>,
     lines: Vec<Line>,
-    /// HTTP/1.1 rather than 1.0.
+    /// HTTP/1.1, or HTTP/2, rather than 1.0.
     pub(crate) http11: bool,
+    /// HTTP/2.
+    pub(crate) http2: bool,
+    /// An extended CONNECT (RFC 8441), which reads as the upgrade that it is over HTTP/1.1.
+    pub(crate) tunnel: bool,
     /// How the body ends.
     pub(crate) body: BodyLength,
     /// The visitor wants to send another request on this connection.
@@ -85,11 +91,6 @@ pub(crate) enum Parsed {
 impl Head {
     /// Parse the head at the start of `input`.
     pub(crate) fn parse(&mut self, input: &[u8]) -> Result<Parsed, Refusal> {
-        if self.bytes.capacity() == 0
-            && let Some(kept) = POOL.with_borrow_mut(Vec::pop)
-        {
-            *self = kept;
-        }
         self.clear();
         // Empty lines before the request line may come from old clients (RFC 9112 section 2.2).
         let skip = leading_empty_lines(input);
@@ -123,12 +124,19 @@ impl Head {
         }
     }
 
+    /// Make it an empty one, with the memory of one that was used before.
     fn clear(&mut self) {
+        if self.bytes.capacity() == 0
+            && let Some(kept) = POOL.with_borrow_mut(Vec::pop)
+        {
+            *self = kept;
+        }
         self.bytes.clear();
         self.lines.clear();
         self.query = None;
         self.body = BodyLength::None;
         (self.http11, self.keep_alive) = (false, false);
+        (self.http2, self.tunnel) = (false, false);
         (self.expects_continue, self.upgrade) = (false, false);
         (self.method, self.target, self.path, self.host) = (0..0, 0..0, 0..0, 0..0);
     }
@@ -302,6 +310,15 @@ impl Head {
         self.lines
             .iter()
             .map(|line| (self.part(&line.name), self.part(&line.value)))
+    }
+
+    /// As the access log and the `environ` name it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match (self.http2, self.http11) {
+            (true, _) => "HTTP/2.0",
+            (false, true) => "HTTP/1.1",
+            (false, false) => "HTTP/1.0",
+        }
     }
 
     /// The first header of that name.

@@ -22,6 +22,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod http2;
 mod listen;
 mod metrics;
 mod page;

@@ -61,6 +61,8 @@ pub(crate) async fn converse(stream: &Stream, probe: &Probe) -> Result<(u16, Unr
     let draining = AtomicBool::new(false);
     let mut response = Response::new(Shape {
         is_head: false,
+        http2: false,
+        tunnel: false,
         http11: true,
         keep_alive: false,
         draining: &draining,

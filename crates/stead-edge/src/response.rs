@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::date;
 use crate::forward::RequestId;
 use crate::head::tokens;
+use crate::http2;
 use crate::visitor::Output;
 
 /// What a response must know of its request.
@@ -17,6 +18,10 @@ pub(crate) struct Shape<'a> {
     pub(crate) is_head: bool,
     /// The visitor understands chunks.
     pub(crate) http11: bool,
+    /// A stream of HTTP/2: no chunks, and nothing about the connection.
+    pub(crate) http2: bool,
+    /// The visitor opens a tunnel by an extended CONNECT, which any 2xx would grant.
+    pub(crate) tunnel: bool,
     /// The visitor wants to go on, and so does the edge.
     pub(crate) keep_alive: bool,
     /// Set when the edge begins to drain, which may be while the request is on its way.
@@ -72,6 +77,11 @@ impl<'s> Response<'s> {
     /// HEAD: there is no body.
     pub(crate) fn is_to_head(&self) -> bool {
         self.shape.is_head
+    }
+
+    /// Another protocol is asked for over HTTP/2.
+    pub(crate) fn is_to_tunnel(&self) -> bool {
+        self.shape.tunnel
     }
 
     /// The head was written.
@@ -143,11 +153,24 @@ impl<'s> Response<'s> {
             _ if bodiless || self.shape.is_head => Framing::Empty,
             Some(0) => Framing::Empty,
             Some(length) => Framing::Length(length),
-            None if self.shape.http11 => Framing::Chunked,
+            None if self.shape.http11 && !self.shape.http2 => Framing::Chunked,
             None => Framing::Close,
         };
         self.status = code;
         self.shape.keep_alive &= !self.shape.draining.load(Ordering::Relaxed);
+        if self.shape.http2 {
+            if self.shape.tunnel && code < 300 {
+                return Err(Malformed("an answer without the upgrade"));
+            }
+            let end = self.framing == Framing::Empty;
+            let named = |name: &[u8]| names_headers && is_named(name, headers.clone());
+            let others = headers
+                .clone()
+                .filter(|(name, _)| passes(name) && !named(name));
+            let length = length.filter(|_| code != 204);
+            http2::response::append_head(output, code, others, length, !has_date, end);
+            return Ok(());
+        }
         let keeps_alive = self.keeps_alive();
         let (http11, chunked) = (self.shape.http11, self.framing == Framing::Chunked);
         let sticky = self.sticky;
@@ -191,6 +214,35 @@ impl<'s> Response<'s> {
             out.extend_from_slice(b"\r\n\r\n");
         });
         Ok(())
+    }
+
+    /// `100 Continue`, ahead of the head.
+    pub(crate) fn interim_continue(&self, output: &mut Output) {
+        if self.shape.http2 {
+            http2::response::append_interim(output, 100);
+        } else {
+            output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// The instance has switched protocols. `false`: nothing was written, since the instance's own 101 is to be
+    /// passed on.
+    pub(crate) fn switch<'a>(
+        &mut self,
+        output: &mut Output,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Result<bool, Malformed> {
+        if !self.shape.tunnel {
+            return Ok(false);
+        }
+        for (name, value) in headers.clone() {
+            check_header(name, value)?;
+        }
+        let own = |name: &[u8]| !passes(name) || name.eq_ignore_ascii_case(b"sec-websocket-accept");
+        let others = headers.filter(|(name, _)| !own(name));
+        http2::response::append_head(output, 200, others, None, true, false);
+        (self.framing, self.status) = (Framing::Close, 200);
+        Ok(true)
     }
 
     /// A piece of the body. What goes beyond the length that the head names is dropped: it would be
@@ -254,6 +306,9 @@ impl<'s> Response<'s> {
     /// The body is complete. `false`: it is shorter than the head says, so the visitor's connection must be
     /// cut.
     pub(crate) fn end(&mut self, output: &mut Output) -> bool {
+        if self.shape.http2 && matches!(self.framing, Framing::Length(0) | Framing::Close) {
+            output.end();
+        }
         match self.framing {
             Framing::Chunked => {
                 output.write(b"0\r\n\r\n");

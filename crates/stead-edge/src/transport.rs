@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! connection ─► Visitor ─► Transport::Tcp        read, write, sendfile
+//! http2 ──────► Visitor ─► Transport::Stream     one of many on a connection, which itself has a Transport
 //! ```
 
 use std::fs::File;
@@ -19,6 +20,8 @@ use rustix::fs::sendfile;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::http2::Pipe;
+
 /// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
 const FILE_PIECE: usize = 2 * 1024 * 1024;
 
@@ -27,6 +30,8 @@ const FILE_PIECE: usize = 2 * 1024 * 1024;
 pub(crate) enum Transport {
     /// A socket, as it is.
     Tcp(TcpStream),
+    /// A stream of an HTTP/2 connection.
+    Stream(Pipe),
 }
 
 impl Transport {
@@ -34,6 +39,7 @@ impl Transport {
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_read_ready(context),
+            Self::Stream(pipe) => pipe.poll_read_ready(),
         }
     }
 
@@ -49,6 +55,7 @@ impl Transport {
                 ready!(Pin::new(socket).poll_read(context, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
             }
+            Self::Stream(pipe) => pipe.poll_read(room),
         }
     }
 
@@ -60,6 +67,7 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Stream(pipe) => pipe.poll_write(bytes),
         }
     }
 
@@ -74,6 +82,8 @@ impl Transport {
     ) -> Poll<io::Result<u64>> {
         match self {
             Self::Tcp(socket) => poll_sendfile(socket, context, file, offset, left),
+            // The connection takes files as they are, and reads them when their turn comes.
+            Self::Stream(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 
@@ -81,6 +91,7 @@ impl Transport {
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Stream(pipe) => pipe.poll_end(),
         }
     }
 
@@ -88,6 +99,8 @@ impl Transport {
     pub(crate) fn reset(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO)),
+            // The connection resets it by its number.
+            Self::Stream(_) => Ok(()),
         }
     }
 
@@ -100,6 +113,16 @@ impl Transport {
                 let peeked = recv(socket.as_fd(), &mut [0; 1], flags);
                 matches!(peeked, Ok((length, _)) if length > 0)
             }
+            Self::Stream(_) => false,
+        }
+    }
+
+    /// Where nothing more comes in, nobody is there any more. A stream of HTTP/2 has its end with its request,
+    /// unless it is a tunnel.
+    pub(crate) fn ends_with_input(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Stream(pipe) => pipe.is_tunnel(),
         }
     }
 }

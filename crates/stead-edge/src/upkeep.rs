@@ -118,7 +118,7 @@ pub(crate) fn record(
             remote: &connection.remote,
             method: head.method(),
             target: head.target(),
-            version: if head.http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+            version: head.protocol(),
             status,
             bytes: response.length,
             received: times.received,

@@ -55,14 +55,7 @@ pub(crate) fn append_request(
     if !host.is_empty() {
         pair(b"HTTP_HOST", host)?;
     }
-    pair(
-        b"SERVER_PROTOCOL",
-        if head.http11 {
-            b"HTTP/1.1"
-        } else {
-            b"HTTP/1.0"
-        },
-    )?;
+    pair(b"SERVER_PROTOCOL", head.protocol().as_bytes())?;
     pair(b"REMOTE_ADDR", connection.remote.as_bytes())?;
     pair(b"REMOTE_PORT", connection.remote_port.as_bytes())?;
     pair(b"REQUEST_SCHEME", connection.scheme.as_bytes())?;

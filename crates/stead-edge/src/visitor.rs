@@ -15,6 +15,8 @@ mod held;
 
 /// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
 const LIMIT: usize = 1024 * 1024;
+/// The same for each stream of HTTP/2, of which a visitor has many: as much as is read from an instance at once.
+pub(crate) const STREAM_LIMIT: usize = 32 * 1024;
 /// Files, and bytes between them, held for a visitor who reads slowly.
 const SEGMENT_LIMIT: usize = 16;
 
@@ -39,6 +41,12 @@ pub(crate) struct Output {
     begun: bool,
     /// Bytes in `first` and `segments` that were not sent, without files.
     held: Held,
+    /// For HTTP/2: so many bytes of `first` are whole frames, which no window holds up.
+    framed: usize,
+    /// For HTTP/2: the stream ends after this.
+    end: bool,
+    /// Less than [`LIMIT`] is held, since the visitor has many of these. 0: it is not.
+    limit: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +84,22 @@ impl Output {
         self.held.add(last.len() - before);
     }
 
+    /// Build whole frames in place, ahead of all bytes.
+    pub(crate) fn write_frames(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
+        let first = self.first.bytes();
+        debug_assert!(self.segments.is_empty() && self.framed + self.sent == first.len());
+        let before = first.len();
+        build(first);
+        let length = first.len() - before;
+        self.held.add(length);
+        self.framed += length;
+    }
+
+    /// The stream ends after what was written.
+    pub(crate) fn end(&mut self) {
+        self.end = true;
+    }
+
     /// A part of a file, at the end.
     pub(crate) fn write_file(&mut self, file: Arc<File>, offset: u64, length: u64) {
         if length > 0 {
@@ -89,14 +113,15 @@ impl Output {
 
     /// Everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.bytes() == 0 && self.segments.is_empty()
+        self.held.bytes() == 0 && self.segments.is_empty() && !self.end
     }
 
     /// The visitor reads slowly: nothing more is taken in before some of this was sent. A file
     /// costs a descriptor, whatever its length.
     pub(crate) fn is_full(&self) -> bool {
         let held = self.held.bytes();
-        held >= LIMIT || self.segments.len() >= SEGMENT_LIMIT || (held > 0 && Held::is_crowded())
+        let limit = if self.limit > 0 { self.limit } else { LIMIT };
+        held >= limit || self.segments.len() >= SEGMENT_LIMIT || (held > 0 && Held::is_crowded())
     }
 
     /// Bytes held in memory.
@@ -135,16 +160,25 @@ impl Output {
 
     /// Forget what was not sent.
     pub(crate) fn clear(&mut self) {
+        let limit = self.limit;
         *self = Self::default();
+        self.limit = limit;
     }
 }
 
 impl Visitor {
     pub(crate) fn new(transport: Transport) -> Self {
+        let limit = match &transport {
+            Transport::Tcp(_) => 0,
+            Transport::Stream(_) => STREAM_LIMIT,
+        };
         Self {
             transport,
             input: Buffer::default(),
-            output: Output::default(),
+            output: Output {
+                limit,
+                ..Output::default()
+            },
             ended: false,
         }
     }
@@ -167,7 +201,7 @@ impl Visitor {
         match self.transport.poll_read(context, room) {
             Poll::Ready(Ok(length)) => {
                 self.input.filled(length);
-                self.ended |= length == 0;
+                self.ended |= length == 0 && self.transport.ends_with_input();
                 if length == 0 {
                     self.input.rest();
                 }
@@ -188,6 +222,9 @@ impl Visitor {
         progress: &mut bool,
     ) -> Poll<io::Result<()>> {
         let output = &mut self.output;
+        if let Transport::Stream(pipe) = &self.transport {
+            return pipe.poll_take(output, progress);
+        }
         while output.sent < output.first.0.len() {
             let bytes = &output.first.0[output.sent..];
             let Poll::Ready(length) = self.transport.poll_write(context, bytes) else {
@@ -243,6 +280,87 @@ impl Visitor {
     ) -> Poll<io::Result<usize>> {
         self.transport.poll_write(context, bytes)
     }
+}
+
+/// How a stream of HTTP/2 takes what is held, piece by piece.
+impl Output {
+    /// Hand everything over to `next`, which is empty.
+    pub(crate) fn hand_over(&mut self, next: &mut Self) {
+        std::mem::swap(self, next);
+        (self.begun, self.limit) = (true, next.limit);
+    }
+
+    /// Frames that no window holds up.
+    pub(crate) fn frames(&mut self) -> &mut [u8] {
+        let end = self.sent + self.framed;
+        &mut self.first.0[self.sent..end]
+    }
+
+    /// The frames were sent.
+    pub(crate) fn frames_sent(&mut self) {
+        let length = std::mem::take(&mut self.framed);
+        self.advance(length);
+    }
+
+    /// What comes next of the body.
+    pub(crate) fn next(&self) -> Piece<'_> {
+        if self.sent < self.first.0.len() {
+            return Piece::Bytes(&self.first.0[self.sent..]);
+        }
+        match self.segments.front() {
+            None => Piece::None,
+            Some(Segment::Bytes(bytes)) => Piece::Bytes(bytes),
+            Some(Segment::File { file, offset, left }) => Piece::File(file, *offset, *left),
+        }
+    }
+
+    /// So many bytes of that were sent.
+    pub(crate) fn advance(&mut self, length: usize) {
+        if self.sent == self.first.0.len() {
+            match self.segments.front_mut() {
+                Some(Segment::File { offset, left, .. }) => {
+                    *offset += length as u64;
+                    *left -= length as u64;
+                    if *left == 0 {
+                        self.segments.pop_front();
+                    }
+                    return;
+                }
+                Some(Segment::Bytes(bytes)) => {
+                    self.first = Scratch(std::mem::take(bytes));
+                    self.sent = 0;
+                    self.segments.pop_front();
+                }
+                None => return,
+            }
+        }
+        self.sent += length;
+        self.held.subtract(length);
+        if self.sent == self.first.0.len() {
+            self.first.0.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Nothing is left but, perhaps, the end.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.held.bytes() == 0 && self.segments.is_empty()
+    }
+
+    /// The stream ends here; told once.
+    pub(crate) fn take_end(&mut self) -> bool {
+        std::mem::take(&mut self.end)
+    }
+}
+
+/// The next part of an [`Output`].
+#[derive(Debug)]
+pub(crate) enum Piece<'a> {
+    /// Everything was sent.
+    None,
+    Bytes(&'a [u8]),
+    /// Where in the file it begins, and its length.
+    File(&'a File, u64, u64),
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Request<'_> {
                 };
             }
             self.deadline.set(self.shared.settings.stall_timeout);
-            self.fill(INLINE_LIMIT).await?;
+            self.fill(body, INLINE_LIMIT).await?;
         }
     }
 
@@ -148,12 +148,12 @@ impl Request<'_> {
                 (until, seen) = (Instant::now() + stall, 0);
             }
             self.deadline.set_at(until);
-            self.fill(PIECE).await?;
+            self.fill(body, PIECE).await?;
         }
     }
 
     /// Read more of the body, before the deadline.
-    async fn fill(&mut self, limit: usize) -> Result<(), Failure> {
+    async fn fill(&mut self, body: &mut Body, limit: usize) -> Result<(), Failure> {
         let (visitor, deadline) = (&mut *self.visitor, &mut *self.deadline);
         let filled = std::future::poll_fn(|context| {
             if let Poll::Ready(result) = visitor.poll_fill(context, limit) {
@@ -162,7 +162,7 @@ impl Request<'_> {
             deadline.poll(context).map(|()| Err(Failure::BodyStalled))
         });
         match filled.await? {
-            0 => Err(Failure::Visitor),
+            0 if !body.end() => Err(Failure::Visitor),
             _ => Ok(()),
         }
     }
@@ -170,7 +170,7 @@ impl Request<'_> {
     /// `Expect: 100-continue`: the visitor waits for a word before it sends the body.
     async fn send_continue(&mut self) -> Result<(), Failure> {
         if self.head.expects_continue && self.visitor.input.is_empty() {
-            self.visitor.output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.response.interim_continue(&mut self.visitor.output);
             let stall = self.shared.settings.stall_timeout;
             self.deadline.set(stall);
             let flushed = connection::flush(self.visitor, self.deadline, stall).await;

@@ -14,6 +14,7 @@ use super::body::{PACE, Taken};
 use super::{Next, Request};
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
+use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
@@ -60,6 +61,9 @@ struct Encoded {
 impl Request<'_> {
     /// Forward the request to an instance of `upstream`.
     pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, limits: Limits) -> Next {
+        if self.head.tunnel && upstream.settings().protocol != Protocol::Http {
+            return self.error(501);
+        }
         let mut body = match Body::new(self.head.body, limits.body) {
             Ok(body) => body,
             Err(_) => return self.error(413),
@@ -110,6 +114,9 @@ impl Request<'_> {
             self.times.queue += began - queued;
             self.times.instance = Some(lease.instance());
             self.times.upstream_settings = Some(Arc::clone(&lease.settings));
+            if self.head.tunnel && lease.settings.protocol != Protocol::Http {
+                return self.error(501);
+            }
             if encoded.protocol != lease.settings.protocol {
                 encoded = match self.encode(lease.settings.protocol, body, &taken) {
                     Ok(encoded) => encoded,
@@ -164,6 +171,12 @@ impl Request<'_> {
                     };
                 }
                 Ok((End::Upgraded, unread)) => {
+                    // Over HTTP/2 the edge has its own word for the 101.
+                    let stall = self.shared.settings.stall_timeout;
+                    let flushed = connection::flush(self.visitor, self.deadline, stall).await;
+                    if flushed.is_err() {
+                        return Next::Cut;
+                    }
                     tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
                     return Next::Ended;
                 }
@@ -232,7 +245,7 @@ impl Request<'_> {
             }
             if visitor.input.is_empty() && !visitor.ended {
                 let read = visitor.poll_fill(context, crate::buffer::SIZE);
-                if matches!(read, Poll::Ready(Ok(0) | Err(_))) {
+                if matches!(read, Poll::Ready(Err(_))) || visitor.ended {
                     return Poll::Ready(None);
                 }
             }
@@ -400,7 +413,9 @@ impl Request<'_> {
             Failure::DiskFull => self.error(507),
             Failure::AppFailed | Failure::Disk => self.error(500),
             Failure::TimedOut | Failure::TooLong => self.error(504),
-            Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) => self.error(502),
+            Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) | Failure::NotSwitched => {
+                self.error(502)
+            }
         }
     }
 }

@@ -14,6 +14,9 @@ const HEAD_LIMIT: usize = 256 * 1024;
 /// Most header lines of a response.
 const HEADER_LIMIT: usize = 256;
 
+/// Over HTTP/2 any 2xx would open the tunnel, which this is not.
+const NOT_SWITCHED: Malformed = Malformed("an answer in place of the upgrade");
+
 /// Reads a response, whatever the pieces it comes in.
 #[derive(Debug)]
 pub(crate) struct HttpDecoder {
@@ -92,6 +95,7 @@ impl HttpDecoder {
                             return Ok(Step::Upgraded);
                         }
                     }
+                    Err(NOT_SWITCHED) => return Err(Failure::NotSwitched),
                     Err(Malformed(why)) => return Err(Failure::Broken(why.into())),
                 },
                 Place::Length(left) => {
@@ -175,7 +179,15 @@ impl HttpDecoder {
             if !pairs.clone().any(upgrade) {
                 return Err(Malformed("an upgrade to a protocol that it does not name"));
             }
-            return Ok(Some((0, true)));
+            let used = if response.switch(output, pairs)? {
+                used
+            } else {
+                0
+            };
+            return Ok(Some((used, true)));
+        }
+        if response.is_to_tunnel() && (200..300).contains(&code) {
+            return Err(NOT_SWITCHED);
         }
         if (100..200).contains(&code) {
             self.has_spoken = true;

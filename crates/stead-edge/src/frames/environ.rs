@@ -46,15 +46,7 @@ pub(crate) fn encode_environ(
         b"SERVER_PORT",
         port.unwrap_or(connection.local_port.as_bytes()),
     );
-    pair(
-        out,
-        b"SERVER_PROTOCOL",
-        if head.http11 {
-            b"HTTP/1.1"
-        } else {
-            b"HTTP/1.0"
-        },
-    );
+    pair(out, b"SERVER_PROTOCOL", head.protocol().as_bytes());
     pair(out, b"REMOTE_ADDR", connection.remote.as_bytes());
     pair(out, b"REMOTE_PORT", connection.remote_port.as_bytes());
     pair(out, b"wsgi.url_scheme", connection.scheme.as_bytes());

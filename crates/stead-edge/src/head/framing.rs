@@ -12,6 +12,8 @@ pub(crate) enum BodyLength {
     Fixed(u64),
     /// With the last chunk.
     Chunked,
+    /// With the stream of HTTP/2 that it comes on (RFC 9113 section 8.1).
+    Open,
 }
 
 /// Decide from all headers of a request. What could be read in two ways is refused: both a length and

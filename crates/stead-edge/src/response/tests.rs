@@ -51,6 +51,8 @@ fn every_response_ends_where_its_visitor_thinks_it_does() {
     let draining = AtomicBool::new(false);
     let new = Shape {
         is_head: false,
+        http2: false,
+        tunnel: false,
         http11: true,
         keep_alive: true,
         draining: &draining,
@@ -269,6 +271,8 @@ fn a_response_that_begins_while_the_edge_drains_ends_its_connection() {
     draining.store(true, Ordering::Relaxed);
     let shape = Shape {
         is_head: false,
+        http2: false,
+        tunnel: false,
         http11: true,
         keep_alive: true,
         draining: &draining,

@@ -14,7 +14,9 @@ async fn connected() -> (Visitor, std::net::TcpStream) {
 async fn a_visitor_who_is_always_behind_costs_no_more_than_what_is_held() {
     let (mut visitor, mut other) = connected().await;
     // As for a visitor far away: the kernel takes little.
-    let Transport::Tcp(socket) = &visitor.transport;
+    let Transport::Tcp(socket) = &visitor.transport else {
+        panic!("it is a socket");
+    };
     let socket = socket2::SockRef::from(socket);
     socket.set_send_buffer_size(64 * 1024).unwrap();
     let mut read = vec![0; 100_000];

@@ -51,7 +51,7 @@ const INVALID: [(&str, &[&str]); 12] = [
             "GET / HTTP /1.1\r\n@",
             "GET / HTTP/1.1 x\r\n@",
             "GET /\r\n@",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n",
         ],
     ),
     (

@@ -9,6 +9,7 @@ mod drains;
 mod faults;
 mod forwarding;
 mod framing;
+mod http2;
 mod http_upstreams;
 mod invalid;
 mod metrics;
