@@ -111,7 +111,6 @@ pub async fn run(role: Role, sockets: Sockets) -> Result<usize, Failure> {
     let end = serving.run(&mut stop).await;
     let deadline = Instant::now() + drain;
     serving.dismiss();
-    let control = serving.role.control.clone();
     let Serving { edge, events, .. } = serving;
     match end {
         End::Replaced(successor) => {
@@ -119,7 +118,7 @@ pub async fn run(role: Role, sockets: Sockets) -> Result<usize, Failure> {
         }
         End::Stopped => {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-            let _ = std::fs::remove_file(control);
+            // The control socket stays in the file system: it may be systemd's, and the next edge takes its name.
             tokio::select! {
                 cut = edge.drain(deadline.into()) => Ok(cut),
                 () = stop.asked() => Ok(0),

@@ -213,6 +213,11 @@ fn an_edge_that_is_started_again_serves_without_its_agent() {
     let mut agent = Agent::connect(&host);
     agent.publish(table(7, &[&server]));
     drop(agent);
+    let mode = std::fs::metadata(host.control())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
     host.restart();
     assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
     let agent = Agent::connect(&host);
