@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
-use crate::running::{ONE, Tree, WSGI, get};
+use crate::running::{ONE, Tree, WSGI, get, wait_until};
 
 #[test]
 fn no_request_fails_while_releases_change() {
@@ -144,5 +144,42 @@ fn an_app_that_writes_into_its_source_does_not_reload_for_ever() {
     let seen = running.seen();
     assert!(seen.matches("reloading:").count() <= 5, "{seen}");
     assert_eq!(running.get("/").body, "one");
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_checkout_of_hundreds_of_files_is_no_hundreds_of_reloads() {
+    let tree = Tree::wsgi();
+    let git = |arguments: &[&str]| {
+        let done = std::process::Command::new("git")
+            .args(["-c", "user.name=shop", "-c", "user.email=shop@example.com"])
+            .args(arguments)
+            .current_dir(tree.path())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    tree.write(".gitignore", ".stead\n__pycache__\n");
+    for n in 0..300 {
+        tree.write(&format!("shop/part{n}.py"), "value = 1\n");
+    }
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    git(&["checkout", "-q", "-b", "two"]);
+    for n in 0..400 {
+        tree.write(&format!("shop/part{n}.py"), "value = 2\n");
+    }
+    tree.write("app.py", &WSGI.replace("one", "two"));
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "two"]);
+    git(&["checkout", "-q", "-"]);
+    let mut running = tree.serve(&["--watch"]);
+    assert_eq!(running.get("/").body, "one");
+    git(&["checkout", "-q", "two"]);
+    wait_until("the new code", || running.get("/").body == "two");
+    // In batches, however slow the checkout is: a reload for each file would be 400.
+    let reloads = running.seen().matches("reloading: ").count();
+    assert!(reloads < 20, "{}", running.seen());
     assert!(running.stop().success());
 }

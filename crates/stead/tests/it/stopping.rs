@@ -146,3 +146,44 @@ fn what_a_build_command_leaves_in_the_background_does_not_hold_the_build_up() {
         processes_with("sleep 654131").is_empty()
     });
 }
+
+/// A real Celery, whose queue is a directory: its children run the tasks, and its parent waits for them.
+const TASKS: &str = r#"
+import os, time
+from celery import Celery
+os.makedirs("queue", exist_ok=True)
+app = Celery("tasks", broker="filesystem://", broker_transport_options={
+    "data_folder_in": "queue", "data_folder_out": "queue", "store_processed": False})
+@app.task
+def wait_for_go():
+    print("task begins", flush=True)
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+    print("task ends", flush=True)
+"#;
+
+#[test]
+fn a_task_of_celery_ends_before_its_worker_does() {
+    let tree = Tree::new(&[
+        ("tasks.py", TASKS),
+        ("requirements.txt", "celery==5.4.0\n"),
+        (
+            "app.py",
+            "import tasks\ndef application(environ, start_response):\n    if environ['PATH_INFO'] == '/go':\n        tasks.wait_for_go.delay()\n    start_response('200 OK', [])\n    return [b'one']\n",
+        ),
+        (
+            "stead.toml",
+            "app = \"shop\"\n[process.web]\nwsgi = \"app:application\"\ncount = 1\n[process.worker]\ncommand = \"celery -A tasks worker -c 2 --loglevel=INFO\"\n",
+        ),
+    ]);
+    let mut running = tree.serve(&[]);
+    running.wait_for(" ready.");
+    assert_eq!(running.get("/go").status, 200);
+    running.wait_for("task begins");
+    running.signal(Signal::TERM);
+    running.wait_for("Warm shutdown");
+    tree.write("go", "");
+    running.wait_for("task ends");
+    assert!(running.ended().success());
+    assert!(!running.seen().contains("WorkerLost"), "{}", running.seen());
+}
