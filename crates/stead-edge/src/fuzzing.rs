@@ -19,6 +19,7 @@ use crate::router::{LONGEST_HOST, Router, clean_host};
 use crate::visitor::Output;
 use crate::{date, path};
 
+mod lists;
 mod messages;
 pub mod reference;
 
@@ -295,6 +296,7 @@ pub fn replay(target: &str, input: &[u8]) {
         "request_head" => return request_head(input),
         "message_length" => return message_length(input),
         "forwarded" => return forwarded(input),
+        "header_list" => return lists::header_list(input),
         "request_path" => return request_path(input),
         "preconditions" => return preconditions(input),
         "router_host" => {

@@ -16,7 +16,7 @@
 mod budget;
 mod encode;
 mod frame;
-mod hpack;
+pub(crate) mod hpack;
 mod pipe;
 pub(crate) mod response;
 mod session;
