@@ -7,7 +7,7 @@ use crate::frames::{Connection, HEADER, encode_environ};
 use crate::head::{BodyLength, Head, Parsed};
 use crate::uwsgi;
 
-/// Where one request ends and the next begins is the same for the [`reference`]: whatever the edge
+/// Where one request ends and the next begins is the same for the [`mod@reference`]: whatever the edge
 /// takes for a request, the reference takes for the same one.
 pub fn message_length(input: &[u8]) {
     let (expected, _) = reference::read_all(input);
