@@ -62,6 +62,8 @@ pub(crate) struct Times {
     pub(crate) upstream: Duration,
     /// Bytes of the request's body that came.
     pub(crate) received: u64,
+    /// Bytes that came after an upgrade.
+    pub(crate) passed: u64,
 }
 
 /// Answer a request whose head is read.

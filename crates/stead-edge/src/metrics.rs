@@ -183,6 +183,11 @@ impl Series {
         counters.total.count(ended.total);
     }
 
+    /// Worth showing. Release 0 is where visitors wait for the first one.
+    fn is_shown(&self) -> bool {
+        self.release > 0 || self.threads.iter().any(|thread| thread.get().is_some())
+    }
+
     /// All threads together.
     fn sum(&self) -> Counters {
         let sum = Counters::default();

@@ -34,7 +34,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) host: Option<&'a [u8]>,
     /// Ours.
     pub(crate) request_id: &'a str,
-    /// The upstream's name, `<app>.<process>`, if one was asked.
+    /// The upstream's name, `<app>.<process>`, if the route leads to one.
     pub(crate) upstream: Option<&'a str>,
     /// The instance that answered.
     pub(crate) instance: Option<u64>,

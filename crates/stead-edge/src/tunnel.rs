@@ -21,19 +21,31 @@ pub(crate) async fn run(
     stream: &Stream,
     received: Buffer,
     deadline: &mut Deadline,
-) {
+) -> Passed {
     let mut tunnel = Tunnel {
         received,
+        passed: Passed::default(),
         upstream_ended: false,
         visitor_done: false,
         upstream_done: false,
     };
     // Either side's failure ends it; nobody is left to tell.
     let _ = std::future::poll_fn(|context| tunnel.poll(context, visitor, stream, deadline)).await;
+    tunnel.passed
+}
+
+/// Bytes that were passed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    /// From the visitor.
+    pub(crate) received: u64,
+    /// To the visitor, with the head of the 101.
+    pub(crate) sent: u64,
 }
 
 struct Tunnel {
     received: Buffer,
+    passed: Passed,
     upstream_ended: bool,
     /// The visitor's end was passed on.
     visitor_done: bool,
@@ -88,7 +100,9 @@ impl Tunnel {
             let Poll::Ready(sent) = stream.poll_send(context, visitor.input.data()) else {
                 return Ok(());
             };
-            visitor.input.consume(sent?);
+            let sent = sent?;
+            self.passed.received += sent as u64;
+            visitor.input.consume(sent);
             *progress = true;
         }
         visitor.input.rest();
@@ -128,7 +142,9 @@ impl Tunnel {
             let Poll::Ready(sent) = visitor.poll_write(context, self.received.data()) else {
                 return Ok(());
             };
-            self.received.consume(sent?);
+            let sent = sent?;
+            self.passed.sent += sent as u64;
+            self.received.consume(sent);
             *progress = true;
         }
         self.received.rest();

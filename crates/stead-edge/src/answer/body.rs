@@ -86,7 +86,8 @@ impl Request<'_> {
             }
             if full || !fits {
                 return match self.shared.spool.clone() {
-                    Some(spool) => self.spool_body(&spool, body, taken, held).await,
+                    // Most requests never come here, and should not keep room for it.
+                    Some(spool) => Box::pin(self.spool_body(&spool, body, taken, held)).await,
                     None if full => Ok(taken),
                     None => Err(Failure::Crowded),
                 };

@@ -61,7 +61,10 @@ struct Encoded {
 impl Request<'_> {
     /// Forward the request to an instance of `upstream`.
     pub(super) async fn forward(&mut self, upstream: &Arc<Upstream>, limits: Limits) -> Next {
-        if self.head.tunnel && upstream.settings().protocol != Protocol::Http {
+        let settings = upstream.settings();
+        let protocol = settings.protocol;
+        self.times.upstream_settings = Some(settings);
+        if self.head.tunnel && protocol != Protocol::Http {
             return self.error(501);
         }
         let mut body = match Body::new(self.head.body, limits.body) {
@@ -69,7 +72,7 @@ impl Request<'_> {
             Err(_) => return self.error(413),
         };
         let next = self.deliver(upstream, &mut body, &limits.timeouts).await;
-        self.times.received = body.received();
+        self.times.received = body.received() + self.times.passed;
         next
     }
 
@@ -177,7 +180,14 @@ impl Request<'_> {
                     if flushed.is_err() {
                         return Next::Cut;
                     }
-                    tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
+                    lease.outcome = Outcome::Good;
+                    if self.response.status == 0 {
+                        self.response.status = 101;
+                    }
+                    let passed =
+                        tunnel::run(self.visitor, &stream, unread.bytes, self.deadline).await;
+                    self.response.length = passed.sent;
+                    self.times.passed = passed.received;
                     return Next::Ended;
                 }
                 // A kept connection that was closed before anything was sent says nothing about the instance.

@@ -174,6 +174,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         series: metrics
             .lock()
             .values()
+            .filter(|series| series.is_shown())
             .map(|series| Sum::from(&**series))
             .collect(),
         upstreams: shared

@@ -112,7 +112,7 @@ impl Snapshot {
     }
 
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Requests that instances answered, by the class of the answer's status";
+        let help = "Requests for an app, by the class of the answer's status";
         let mut family =
             encoder.encode_descriptor("stead_requests", help, None, MetricType::Counter)?;
         for sum in &self.series {

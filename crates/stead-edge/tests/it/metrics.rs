@@ -122,6 +122,90 @@ fn requests_are_counted_by_process_release_and_status() {
     assert!(!scrape(&socket).contains("stead_instance_requests{"));
 }
 
+#[test]
+fn an_upgraded_connection_is_recorded_as_such_with_its_bytes() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+        while !read.ends_with(b"\r\n\r\n") {
+            let length = stream.read(&mut buffer).unwrap();
+            read.extend_from_slice(&buffer[..length]);
+        }
+        let head =
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        stream.write_all(head).unwrap();
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            stream.write_all(&buffer[..length]).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock");
+    let log = folder.path().join("access.log");
+    let settings = Settings {
+        metrics: Some(socket.clone()),
+        access_log: Some(log.clone()),
+        access_json: true,
+        ..Settings::default()
+    };
+    let instance = stead_model::routing::Instance {
+        id: stead_model::routing::InstanceId(5),
+        address: stead_model::routing::Address::Tcp(address),
+        capacity: 10,
+    };
+    let running = Running::with(settings, table(upstream(Protocol::Http, vec![instance])));
+    let mut visitor = running.visit();
+    visitor.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(visitor.answer(true).status, 101);
+    visitor.send(&[7; 1000]);
+    assert_eq!(visitor.raw(1000).len(), 1000);
+    visitor.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    visitor.rest();
+    let labels = "app=\"test\",process=\"web\",release=\"1\"";
+    let end = std::time::Instant::now() + crate::running::PATIENCE;
+    let text = loop {
+        let text = scrape(&socket);
+        let ended = format!("stead_requests_total{{{labels},status=\"1xx\"}}");
+        if value(&text, &ended) == Some(1.0) {
+            break text;
+        }
+        assert!(std::time::Instant::now() < end, "{text}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!(
+        value(&text, &format!("stead_received_bytes_total{{{labels}}}")),
+        Some(1000.0)
+    );
+    assert!(value(&text, &format!("stead_sent_bytes_total{{{labels}}}")) > Some(1000.0));
+    drop(running);
+    let line = std::fs::read_to_string(log).unwrap();
+    for part in [
+        "\"status\":101",
+        "\"received\":1000",
+        "\"instance\":5",
+        "\"release\":1",
+    ] {
+        assert!(line.contains(part), "{part} of {line}");
+    }
+}
+
+#[test]
+fn a_request_that_finds_no_instance_is_its_apps() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock");
+    let settings = Settings {
+        metrics: Some(socket.clone()),
+        ..Settings::default()
+    };
+    let mut empty = upstream(Protocol::Frames, vec![]);
+    empty.queue_limit = 0;
+    let running = Running::with(settings, table(empty));
+    assert_eq!(running.get("/").status, 503);
+    let sample = "stead_requests_total{app=\"test\",process=\"web\",release=\"1\",status=\"5xx\"}";
+    assert_eq!(value(&scrape(&socket), sample), Some(1.0));
+}
+
 /// The parser that the Prometheus project writes for Python is strict about the format.
 fn is_read_by_prometheus(text: &str) {
     let program = "import sys\n\
