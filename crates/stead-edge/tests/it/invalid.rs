@@ -26,6 +26,7 @@ const INVALID: [(&str, &[&str]); 12] = [
             "DESCRIBE /music HTTP/1.1\r\n@",
             "PRI * HTTP/1.1\r\n@",
             "CONNECT a:443 HTTP/1.1\r\n@",
+            "TRACE / HTTP/1.1\r\n@",
             "GET\0 / HTTP/1.1\r\n@",
             "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03@",
         ],
