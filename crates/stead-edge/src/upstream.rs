@@ -22,10 +22,12 @@ use tokio::time::Instant;
 
 use crate::buffer::Scratch;
 use crate::metrics::{Metrics, Series};
+use processors::Processors;
 use state::{Ended, Picked, State, Ticket, Waiter};
 
 mod check;
 mod health;
+mod processors;
 mod state;
 mod stream;
 
@@ -41,6 +43,11 @@ pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
 /// for something else than Python's lock, so the next one need not wait for it.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// The same while all processors are busy: then a request that takes long mostly waits for its turn on
+/// a processor, and a further thread would only be one more that wants it. Long enough for each of a
+/// dozen programs to have had its turn, short enough for those who do wait for something.
+const PATIENCE_WHEN_BUSY: Duration = Duration::from_millis(10);
+
 /// How long an instance that could not be reached gets no request.
 const COOL_DOWN: Duration = Duration::from_millis(500);
 
@@ -53,6 +60,7 @@ pub(crate) struct Upstream {
     events: UnboundedSender<EdgeEvent>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
+    processors: Mutex<Processors>,
 }
 
 /// What a table says of an upstream, without its instances.
@@ -142,6 +150,7 @@ impl Upstream {
             events,
             metrics,
             state,
+            processors: Mutex::default(),
         });
         upstream.update(spec);
         upstream
@@ -258,8 +267,10 @@ impl Upstream {
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PATIENCE).await;
-            let mut state = self.lock();
             let now = Instant::now();
+            let patience = self.patience(now);
+            let mut state = self.lock();
+            state.patience = patience;
             state.take_back_late(now);
             state.dispatch(now);
             state.forget_departed();
@@ -267,6 +278,16 @@ impl Upstream {
                 state.watched = false;
                 return;
             }
+        }
+    }
+
+    fn patience(&self, now: Instant) -> Duration {
+        let processors = self.processors.lock();
+        let mut processors = processors.unwrap_or_else(PoisonError::into_inner);
+        if processors.are_busy(now) {
+            PATIENCE_WHEN_BUSY
+        } else {
+            PATIENCE
         }
     }
 

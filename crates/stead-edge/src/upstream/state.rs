@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use stead_model::release::Protocol;
 use stead_model::routing::{self, Address, InstanceId};
@@ -36,6 +37,8 @@ pub(super) struct State {
     last_ticket: Ticket,
     /// Idle connections are not kept: each holds a thread that another edge may want.
     frugal: bool,
+    /// How long the youngest request of an instance runs before another thread of it is used.
+    pub(super) patience: Duration,
 }
 
 /// A request that waits.
@@ -126,6 +129,7 @@ impl State {
             checked: false,
             last_ticket: 0,
             frugal: false,
+            patience: PATIENCE,
         }
     }
 
@@ -251,7 +255,7 @@ impl State {
         // All of them cannot be left out: then the fault is elsewhere.
         let all_out = self.slots.iter().all(|slot| slot.health.is_out(now));
         let free = self.slots.iter().enumerate().filter(|(_, slot)| {
-            let patient = frames && now.duration_since(slot.youngest) < PATIENCE;
+            let patient = frames && now.duration_since(slot.youngest) < self.patience;
             let threads = slot.busy - slot.parked + slot.elsewhere;
             (slot.busy + slot.elsewhere == 0 || threads < slot.capacity && !patient)
                 && slot.not_before.is_none_or(|time| time <= now)
@@ -328,6 +332,7 @@ impl State {
     /// Put the requests that wait longest into the mailboxes of threads that have been busy longest, one
     /// each.
     fn park(&mut self, now: Instant) {
+        let patience = self.patience;
         while let Some(waiter) = self.waiting.front() {
             if waiter.sender.is_closed() {
                 self.waiting.pop_front();
@@ -347,7 +352,7 @@ impl State {
                 let free = running.iter_mut().filter(|thread| {
                     thread.next.is_none()
                         && !thread.deaf
-                        && now.duration_since(thread.began) < PATIENCE
+                        && now.duration_since(thread.began) < patience
                 });
                 free.map(move |thread| (thread.began, thread))
                     .min_by_key(|(began, _)| *began)
@@ -368,8 +373,9 @@ impl State {
 
     /// Take back what waits in a mailbox behind a request that is not short.
     pub(super) fn take_back_late(&mut self, now: Instant) {
+        let patience = self.patience;
         for slot in &mut self.slots {
-            for waiter in slot.take_back(|running| now.duration_since(running.began) >= PATIENCE) {
+            for waiter in slot.take_back(|running| now.duration_since(running.began) >= patience) {
                 self.waiting.push_front(waiter);
             }
         }

@@ -261,6 +261,28 @@ async fn a_second_thread_is_used_only_for_requests_that_take_long() {
     assert_eq!(upstream.in_flight(), 0);
 }
 
+#[test]
+fn while_the_processors_are_busy_a_further_thread_is_used_later() {
+    let spec = spec(Protocol::Frames, &[(1, 4)]);
+    let settings = Settings::new(&spec, &Metrics::new(1));
+    let mut state = State::new(Arc::new(settings));
+    state.replace_instances(&spec.instances);
+    let now = Instant::now();
+    assert!(state.pick(now, Wish::default()).is_some());
+    let later = now + PATIENCE;
+    state.patience = PATIENCE_WHEN_BUSY;
+    assert!(state.pick(later, Wish::default()).is_none());
+    state.patience = PATIENCE;
+    assert!(state.pick(later, Wish::default()).is_some());
+    state.patience = PATIENCE_WHEN_BUSY;
+    assert!(
+        state
+            .pick(later + PATIENCE_WHEN_BUSY, Wish::default())
+            .is_some(),
+        "who waits for something else than a processor has a thread in the end"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_queue_ends_for_whoever_waits_too_long_or_finds_it_full() {
     let (sender, _events) = unbounded_channel();
