@@ -81,9 +81,11 @@ pub(crate) fn check(machine: &Machine, manifest: &Manifest, source: &Source) -> 
             process,
             &code,
             environment.as_ref().map(|(environment, ..)| environment),
+            manifest.env.get("PYTHONPATH").map(String::as_str),
             &mut findings,
         );
     }
+    of_secrets(machine, manifest, source, &mut findings);
     if let Some(line) = &manifest.release_command {
         findings.push(say(format!(
             "before the switch to a release, `{line}` runs once"
@@ -278,6 +280,7 @@ fn of_entry(
     process: &Process,
     code: &Path,
     environment: Option<&Environment>,
+    python_path: Option<&str>,
     findings: &mut Vec<Finding>,
 ) {
     let (Program::Wsgi(entry) | Program::Asgi(entry)) = &process.program else {
@@ -285,8 +288,10 @@ fn of_entry(
     };
     let module = entry.split(':').next().unwrap_or(entry);
     let top = module.split('.').next().unwrap_or(module);
-    let here = [code.to_owned(), code.join("src")]
-        .iter()
+    let extra = python_path.unwrap_or_default().split(':');
+    let roots = ["", "src"].into_iter().chain(extra);
+    let here = roots
+        .map(|root| code.join(root))
         .any(|root| root.join(top).is_dir() || root.join(format!("{top}.py")).is_file());
     let installed = environment.is_some_and(|environment| environment.has_module(top));
     if !here && !installed {
@@ -296,6 +301,29 @@ fn of_entry(
             hint: Some(format!(
                 "name the right one in [process.{name}], or set `root` under [build]"
             )),
+        });
+    }
+}
+
+/// Secrets without a value, which keep a release from starting.
+fn of_secrets(
+    machine: &Machine,
+    manifest: &Manifest,
+    source: &Source,
+    findings: &mut Vec<Finding>,
+) {
+    for (name, secret) in &manifest.secret {
+        let stored = source.state.join("secrets").join(name).is_file();
+        if stored || machine.variable(name).is_some() {
+            continue;
+        }
+        findings.push(match secret.generate {
+            true => say(format!("secret.{name}: made once, and kept")),
+            false => Finding {
+                text: format!("the secret `{name}` has no value"),
+                blocks: true,
+                hint: Some(format!("export {name}=…")),
+            },
         });
     }
 }
@@ -314,7 +342,8 @@ fn folders(manifest: &Manifest, code: &Path, findings: &mut Vec<Finding>) {
             _ => None,
         });
     for folder in of_routes.chain(of_processes) {
-        if !code.join(folder).is_dir() {
+        // What the build commands make may not be there yet.
+        if !code.join(folder).is_dir() && manifest.build.commands.is_empty() {
             findings.push(Finding {
                 text: format!("the folder `{folder}` is not there: its files are answered 404"),
                 blocks: false,

@@ -67,8 +67,10 @@ impl Writer<'_> {
     fn line(&self, text: &mut String, path: &str, key: &str, value: &str) {
         let _ = writeln!(
             text,
-            "{key} = {value}{}",
-            self.from(&format!("{path}.{key}"))
+            "{key} = {value}{}{}",
+            self.from(&format!("{path}.{key}")),
+            // A whole table may have one origin.
+            self.from(path)
         );
     }
 
@@ -117,7 +119,7 @@ impl Writer<'_> {
         for (name, secret) in &manifest.secret {
             let _ = writeln!(text, "\n[secret.{name}]");
             if secret.generate {
-                text.push_str("generate = true\n");
+                self.line(text, &format!("secret.{name}"), "generate", "true");
             }
         }
         for (name, volume) in &manifest.volume {

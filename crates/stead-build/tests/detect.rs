@@ -113,6 +113,14 @@ fn render(result: Result<Detection, stead_build::Error>) -> String {
     for (name, value) in &manifest.env {
         line(&format!("env.{name}"), value.clone());
     }
+    for (name, secret) in &manifest.secret {
+        let how = if secret.generate {
+            "made once"
+        } else {
+            "given"
+        };
+        line(&format!("secret.{name}"), how.to_owned());
+    }
     for note in &found.notes {
         let _ = writeln!(out, "note: {note}");
     }

@@ -92,6 +92,16 @@ fn complete(manifest: &mut Manifest, found: &Manifest) {
     if manifest.route.is_empty() {
         manifest.route = found.route.clone();
     }
+    for (name, value) in &found.env {
+        let value = || value.clone();
+        manifest.env.entry(name.clone()).or_insert_with(value);
+    }
+    for (name, secret) in &found.secret {
+        if !manifest.env.contains_key(name) {
+            let secret = || secret.clone();
+            manifest.secret.entry(name.clone()).or_insert_with(secret);
+        }
+    }
     let (build, detected) = (&mut manifest.build, &found.build);
     if build.python.is_none() {
         build.python = detected.python.clone();

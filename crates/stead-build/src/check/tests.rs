@@ -93,3 +93,51 @@ fn a_server_that_is_not_listed_is_told_before_anything_is_built() {
     app.write("requirements.txt", "flask\ngunicorn==22\n");
     assert!(!text(&app).contains("is not in `requirements.txt`"));
 }
+
+#[test]
+fn a_secret_without_a_value_is_missing() {
+    let mut app = App::wsgi();
+    app.write("requirements.txt", "# none\n")
+        .write("app.py", "app = 1\n");
+    let secret = |generate| stead_model::manifest::Secret { generate };
+    let name = "STEAD_TEST_SECRET_OF_CHECK".to_owned();
+    app.manifest.secret.insert(name.clone(), secret(false));
+    let said = text(&app);
+    assert!(
+        said.contains("! the secret `STEAD_TEST_SECRET_OF_CHECK` has no value"),
+        "{said}"
+    );
+    let stored = app.state().join("secrets").join(&name);
+    std::fs::create_dir_all(stored.parent().unwrap()).unwrap();
+    std::fs::write(&stored, "x").unwrap();
+    assert!(!text(&app).contains("has no value"));
+    std::fs::remove_file(&stored).unwrap();
+    app.manifest.secret.insert(name, secret(true));
+    assert!(!text(&app).contains("! "), "{}", text(&app));
+}
+
+#[test]
+fn a_module_on_the_python_path_is_not_missing() {
+    let mut app = App::wsgi();
+    app.write("requirements.txt", "# none\n")
+        .write("my-app/app.py", "app = 1\n");
+    assert!(text(&app).contains("the module `app` is not in the code"));
+    let env = &mut app.manifest.env;
+    env.insert("PYTHONPATH".into(), "lib:my-app".into());
+    assert!(!text(&app).contains("is not in the code"));
+}
+
+#[test]
+fn a_folder_that_a_build_command_may_make_is_not_missing() {
+    let mut app = App::wsgi();
+    app.manifest.route = vec![Route {
+        path: "/".into(),
+        static_folders: [("/static".to_owned(), "static".to_owned())].into(),
+        ..Route::default()
+    }];
+    app.manifest.build.commands = vec!["python manage.py collectstatic --noinput".into()];
+    app.write("requirements.txt", "# none\n")
+        .write("app.py", "app = 1\n")
+        .write("manage.py", "");
+    assert!(!text(&app).contains("is not there"), "{}", text(&app));
+}

@@ -146,8 +146,15 @@ fn static_files(
         }
         _ => String::new(),
     };
+    // A build has no secrets, and collecting files needs none: any value will do.
+    let secrets: String = draft
+        .manifest
+        .secret
+        .keys()
+        .map(|name| format!("{name}=of-the-build "))
+        .collect();
     let line = format!(
-        "{choice}python {} collectstatic --noinput",
+        "{secrets}{choice}python {} collectstatic --noinput",
         manage.as_deref().unwrap_or("manage.py")
     );
     if manage.is_none() || !uses_staticfiles(project, paths, file) {

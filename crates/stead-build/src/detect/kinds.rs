@@ -81,16 +81,19 @@ impl<'s> Scope<'s> {
 impl Project<'_> {
     /// What `name` (dotted) leads to in `scope`.
     pub(crate) fn thing(&self, scope: Scope<'_>, name: &str) -> Thing {
+        self.begin();
         self.dotted(scope, name, FARTHEST)
     }
 
     /// What `value` is in `scope`.
     pub(crate) fn evaluate(&self, scope: Scope<'_>, value: &Value) -> Thing {
+        self.begin();
         self.value(scope, value, FARTHEST)
     }
 
     /// What calling `function` without arguments gives.
     pub(crate) fn made_by(&self, file: &str, index: usize) -> Thing {
+        self.begin();
         self.called(
             &Thing::Function(file.to_owned(), index),
             None,
@@ -100,7 +103,7 @@ impl Project<'_> {
     }
 
     fn value(&self, scope: Scope<'_>, value: &Value, left: usize) -> Thing {
-        let Some(left) = left.checked_sub(1) else {
+        let Some(left) = self.further(left) else {
             return Thing::Unknown;
         };
         match value {
@@ -122,7 +125,7 @@ impl Project<'_> {
     }
 
     fn imported(&self, file: &str, import: &Import, left: usize) -> Thing {
-        let Some(left) = left.checked_sub(1) else {
+        let Some(left) = self.further(left) else {
             return Thing::Unknown;
         };
         let found = self.find(file, &import.module);
@@ -151,7 +154,7 @@ impl Project<'_> {
     }
 
     fn dotted(&self, scope: Scope<'_>, name: &str, left: usize) -> Thing {
-        let Some(left) = left.checked_sub(1) else {
+        let Some(left) = self.further(left) else {
             return Thing::Unknown;
         };
         let mut parts = name.split('.');
@@ -276,7 +279,7 @@ impl Project<'_> {
     }
 
     fn called(&self, thing: &Thing, call: Option<&Call>, scope: Scope<'_>, left: usize) -> Thing {
-        let Some(left) = left.checked_sub(1) else {
+        let Some(left) = self.further(left) else {
             return Thing::Unknown;
         };
         match thing {

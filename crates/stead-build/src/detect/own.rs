@@ -363,8 +363,15 @@ fn pyramid(
         Program::Command(line),
         format!("{ini}, section [app:main]"),
     );
-    draft.note(format!(
-        "The app is made from {ini}, which names the project itself as an egg: the project must be installed in its own environment, for example with `-e .` in requirements.txt."
-    ));
+    // A project that describes itself as a package is installed with its environment.
+    let installed = dependencies
+        .file
+        .as_deref()
+        .is_some_and(|file| matches!(file_name(file), "setup.py" | "pyproject.toml"));
+    if !installed {
+        draft.note(format!(
+            "The app is made from {ini}, which names the project itself as an egg: the project must be installed in its own environment, for example with `-e .` in requirements.txt."
+        ));
+    }
     true
 }

@@ -1,6 +1,6 @@
 //! The Python modules of a source tree, and which file an `import` means.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -10,10 +10,16 @@ use super::tree::{Tree, file_name, join, parent, resolve, within};
 /// No more Python files than this are read.
 const MOST_MODULES: usize = 4_000;
 
+/// No more names than this are followed to find out what one of them is: a name that is bound again and
+/// again from itself (`query = query.filter(…)`) would double the work with each line.
+const MOST_STEPS: u32 = 2_000;
+
 /// A tree, with its Python files read when they are first asked for.
 pub(crate) struct Project<'a> {
     pub(crate) tree: &'a Tree,
     modules: RefCell<BTreeMap<String, Rc<Module>>>,
+    /// How many more names may be followed for the question that is being answered.
+    steps: Cell<u32>,
 }
 
 impl<'a> Project<'a> {
@@ -21,7 +27,19 @@ impl<'a> Project<'a> {
         Self {
             tree,
             modules: RefCell::new(BTreeMap::new()),
+            steps: Cell::new(MOST_STEPS),
         }
+    }
+
+    /// A new question about what a name leads to.
+    pub(crate) fn begin(&self) {
+        self.steps.set(MOST_STEPS);
+    }
+
+    /// One name further, of `left` that may follow each other. `None`: far enough.
+    pub(crate) fn further(&self, left: usize) -> Option<usize> {
+        self.steps.set(self.steps.get().checked_sub(1)?);
+        left.checked_sub(1)
     }
 
     /// The facts of one Python file; an unreadable one has none.

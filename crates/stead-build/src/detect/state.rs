@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stead_model::manifest::Secret;
+
 use super::draft::Draft;
 use super::entry::elsewhere;
 use super::kinds::{Scope, Thing};
@@ -326,6 +328,19 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
         }
     }
     reads.retain(|name, _| !set.contains(name) && !is_ordinary(name));
+    reads.retain(|name, read| {
+        let made = read.required && is_own_key(name);
+        if made {
+            // Only the app itself ever reads it, so any value will do, if it stays the same.
+            draft.origin(
+                &format!("secret.{name}"),
+                format!("{}, which reads it without a default", read.from),
+            );
+            let secret = Secret { generate: true };
+            draft.manifest.secret.insert(name.clone(), secret);
+        }
+        !made
+    });
     let required: Vec<&String> = reads
         .iter()
         .filter(|(_, read)| read.required)
@@ -349,22 +364,7 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
             others.push(format!("`{name}`"));
             continue;
         }
-        let own_key = secret
-            && (name.contains("SECRET_KEY") || name.contains("SALT") || name == "SECRET")
-            && ![
-                "AWS",
-                "API",
-                "STRIPE",
-                "CLIENT",
-                "GOOGLE",
-                "OAUTH",
-                "RECAPTCHA",
-                "S3",
-                "ACCESS",
-            ]
-            .iter()
-            .any(|part| name.contains(part));
-        let (why, toml) = if own_key {
+        let (why, toml) = if is_own_key(name) {
             (
                 format!(
                     "{} reads it without a default; made once by Stead",
@@ -375,7 +375,7 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
         } else if secret {
             (
                 format!(
-                    "{} reads it without a default; then: stead secret set {name}",
+                    "{} reads it without a default; its value goes into .stead/secrets/{name}, or: export {name}=…",
                     read.from
                 ),
                 format!("[secret.{name}]\n"),
@@ -397,6 +397,24 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
         ));
     }
     needed
+}
+
+/// What an app signs its own cookies with, not what another one gave it.
+fn is_own_key(name: &str) -> bool {
+    let given = [
+        "AWS",
+        "API",
+        "STRIPE",
+        "CLIENT",
+        "GOOGLE",
+        "OAUTH",
+        "RECAPTCHA",
+        "S3",
+        "ACCESS",
+    ];
+    is_secret(name)
+        && (name.contains("SECRET_KEY") || name.contains("SALT") || name == "SECRET")
+        && !given.iter().any(|part| name.contains(part))
 }
 
 fn is_secret(name: &str) -> bool {

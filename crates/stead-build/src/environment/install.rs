@@ -104,9 +104,10 @@ impl Work<'_> {
                 command.arg("--no-deps");
             }
         })?;
+        let count = distributions(&self.environment.root).len();
         self.progress.done(&format!(
-            "{} packages in {:.1} s",
-            distributions(&self.environment.root).len(),
+            "{count} package{} in {:.1} s",
+            if count == 1 { "" } else { "s" },
             started.elapsed().as_secs_f64()
         ));
         Ok(())
