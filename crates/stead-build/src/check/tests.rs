@@ -141,3 +141,15 @@ fn a_folder_that_a_build_command_may_make_is_not_missing() {
         .write("manage.py", "");
     assert!(!text(&app).contains("is not there"), "{}", text(&app));
 }
+
+#[test]
+fn the_file_that_asks_for_a_python_is_named() {
+    let mut app = App::wsgi();
+    app.write("requirements.txt", "# none\n")
+        .write(".python-version", "3.99.1\n");
+    app.manifest.build.python = Some("3.99".into());
+    let said = text(&app);
+    assert!(said.contains("`.python-version` asks for it"), "{said}");
+    app.manifest.build.python = Some("3.98".into());
+    assert!(text(&app).contains("`build.python` asks for it"));
+}

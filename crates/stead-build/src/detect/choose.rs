@@ -9,7 +9,7 @@ use super::kinds::{Kind, Scope, Thing};
 use super::project::Project;
 use super::server_line::ServerLine;
 use super::tree::{file_name, join, parent, within};
-use super::{django, flask, node, own, shipped, source_line, state, versions};
+use super::{django, flask, named, node, own, shipped, source_line, state, versions};
 
 /// Django's `asgi.py` is made by default; it counts only when the project needs ASGI.
 pub(crate) fn channels(project: &Project<'_>, found: &mut Found) {
@@ -106,6 +106,7 @@ pub(crate) fn program(
     } else {
         django::without_wsgi(project, base, draft)
             || own::program(project, base, found, dependencies, draft)
+            || named::factory_call(project, base, dependencies, draft)
     };
     let is_python =
         decided && (best.is_some() || dependencies.file.is_some() || !found.own.is_empty());

@@ -56,7 +56,14 @@ impl Draft {
         self.manifest.process.insert(name.to_owned(), process);
     }
 
-    pub(crate) fn finish(self) -> Detection {
+    pub(crate) fn finish(mut self) -> Detection {
+        // What was decided after all is no alternative any more.
+        let secrets = &self.manifest.secret;
+        self.alternatives.retain(|alternative| {
+            let table = alternative.toml.strip_prefix("[secret.");
+            let name = table.and_then(|rest| rest.split_once(']'));
+            name.is_none_or(|(name, _)| !secrets.contains_key(name))
+        });
         Detection {
             manifest: self.manifest,
             origins: self.origins,

@@ -3,6 +3,10 @@
 //!
 //! These lines are hints: they say which object is meant, never how Stead runs it.
 
+use stead_model::manifest::Program;
+
+use super::dependencies::Dependencies;
+use super::draft::Draft;
 use super::entry::{Found, Tier, elsewhere};
 use super::kinds::Kind;
 use super::project::Project;
@@ -224,6 +228,39 @@ pub(crate) fn raise(project: &Project<'_>, found: &mut Found, named: &[Named]) -
         }
     }
     None
+}
+
+/// A factory with arguments, `gunicorn "shop:create_app('production')"`: only gunicorn calls those, so it is
+/// run as the repository says. `false` if no line names one.
+pub(crate) fn factory_call(
+    project: &Project<'_>,
+    base: &str,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    if !dependencies.has("gunicorn") {
+        return false;
+    }
+    let lines = collect(project);
+    let call = lines.iter().find_map(|hint| {
+        let target = hint.line.target.as_deref()?;
+        let (module, rest) = target.split_once(':')?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.:(),='-/ ".contains(c);
+        let sound = rest.contains('(') && rest.ends_with(')') && target.chars().all(plain);
+        let file = locate(project, hint, module).filter(|_| sound)?;
+        let here = project.import_root(base, &file).0 == base;
+        (hint.line.server == "gunicorn" && here).then_some((hint, target))
+    });
+    let Some((hint, target)) = call else {
+        return false;
+    };
+    let workers = hint
+        .line
+        .workers
+        .map_or(String::new(), |workers| format!(" -w {workers}"));
+    let command = format!("gunicorn -b 127.0.0.1:$PORT{workers} \"{target}\"");
+    draft.run("web", Program::Command(command), hint.from.clone());
+    true
 }
 
 /// The file that a hint's module means.

@@ -1,6 +1,6 @@
 //! Python programs that bring their own server, and how they are told where to listen.
 
-use stead_model::manifest::Program;
+use stead_model::manifest::{Count, Program};
 
 use super::dependencies::Dependencies;
 use super::draft::Draft;
@@ -30,11 +30,26 @@ pub(crate) fn script_line(project: &Project<'_>, base: &str, file: &str) -> (Str
             .calls
             .iter()
             .any(|call| call.args.first().and_then(Value::text) == Some("PORT"));
-    for call in &module.calls {
+    // Options are often declared in a module beside the program.
+    let package = project.package_parent(file);
+    let near: Vec<_> = module
+        .imports
+        .iter()
+        .filter_map(|import| project.find(file, import))
+        .filter(|near| near != file && within(package, near).is_some())
+        .take(40)
+        .map(|near| project.module(&near))
+        .collect();
+    let beside = near.iter().flat_map(|module| &module.calls).filter(|call| {
+        let last = call.function.rsplit('.').next();
+        matches!(last, Some("add_argument" | "add_option" | "addoption"))
+            && call.args.iter().any(|flag| flag.text() == Some("--port"))
+    });
+    for call in module.calls.iter().chain(beside) {
         let flags: Vec<&str> = call.args.iter().filter_map(Value::text).collect();
         match call.function.rsplit('.').next() {
             // argparse, click.
-            Some("add_argument" | "add_option" | "option") => {
+            Some("add_argument" | "add_option" | "addoption" | "option") => {
                 if let Some(flag) = flags.iter().find(|flag| **flag == "--port") {
                     if !told {
                         line.push_str(&format!(" {flag} $PORT"));
@@ -119,7 +134,13 @@ fn serves(
         .iter()
         .filter(|passed| passed.file == file && passed.why == super::entry::Why::OnlyMain);
     for call in module.calls.iter().filter(|call| reached(call)) {
-        if let Thing::External(path) = project.thing(Scope::file(file), &call.function) {
+        // The library may be imported where it is used.
+        let function = call.inside.as_deref().and_then(|name| {
+            let mut functions = module.functions.iter();
+            functions.rposition(|function| function.name == name)
+        });
+        let scope = Scope { file, function };
+        if let Thing::External(path) = project.thing(scope, &call.function) {
             if let Some(Kind::Own(framework)) = constructed(&path) {
                 return Some((call.line, framework.to_owned()));
             }
@@ -252,6 +273,9 @@ fn listening(project: &Project<'_>, base: &str, found: &Found, draft: &mut Draft
         told = true;
     }
     draft.run("web", Program::Command(command), from);
+    if what == "Gradio" {
+        one_instance("Gradio", draft);
+    }
     draft.note(format!(
         "`{path}` starts a server of its own ({what}), so it is run as a program."
     ));
@@ -327,7 +351,19 @@ fn streamlit(
         )),
         format!("{page} imports streamlit"),
     );
+    one_instance("Streamlit", draft);
     true
+}
+
+/// A visitor's next request must reach the instance that answered the one before.
+fn one_instance(framework: &str, draft: &mut Draft) {
+    if let Some(web) = draft.manifest.process.get_mut("web") {
+        web.count = Count::Fixed(1);
+    }
+    draft.origin(
+        "process.web.count",
+        format!("{framework}, which keeps visitors' sessions in one process"),
+    );
 }
 
 /// A Pyramid app is made from its ini; `pserve` would listen where the ini says.

@@ -1,6 +1,6 @@
 //! What the app ships to be started by: a Procfile, a `uwsgi.ini`, a gunicorn configuration.
 
-use stead_model::manifest::{Count, Program, Threads};
+use stead_model::manifest::{Count, Program, Secret, Threads};
 use stead_model::procfile;
 
 use super::draft::{Draft, quoted};
@@ -150,6 +150,8 @@ pub(crate) struct GunicornConf {
     pub(crate) hooks: Vec<String>,
     /// Settings that are computed, so that they are not known.
     pub(crate) computed: Vec<String>,
+    /// Variables that it gives the app: names, and values where they are written down.
+    pub(crate) env: Vec<(String, Option<String>)>,
 }
 
 const HOOKS: &[&str] = &[
@@ -252,6 +254,12 @@ pub(crate) fn gunicorn_conf(
                 known = true;
                 continue;
             }
+            "raw_env" => {
+                if let Value::List(items) = &binding.value {
+                    conf.env.extend(items.iter().filter_map(raw_env));
+                }
+                continue;
+            }
             _ => continue,
         };
         known = true;
@@ -260,8 +268,73 @@ pub(crate) fn gunicorn_conf(
             conf.computed.push(binding.name.clone());
         }
     }
+    for subscript in module
+        .subscripts
+        .iter()
+        .filter(|subscript| subscript.stored)
+    {
+        if subscript.base == "os.environ" {
+            conf.env.push((subscript.key.clone(), None));
+        }
+    }
+    for call in module.calls_of("os.environ.setdefault") {
+        if let [Value::Str(name), value] = call.args.as_slice() {
+            conf.env
+                .push((name.clone(), value.text().map(str::to_owned)));
+        }
+    }
     conf.line.server = "gunicorn".to_owned();
-    known.then_some(conf)
+    (known || !conf.env.is_empty()).then_some(conf)
+}
+
+/// An entry of `raw_env`: `"NAME=value"`, or `"NAME=" + secrets.token_hex()`, whose value is not known.
+fn raw_env(item: &Value) -> Option<(String, Option<String>)> {
+    let (text, whole) = match item {
+        Value::Str(text) => (text, true),
+        Value::Call(call) if call.function == "+" => match call.args.first()? {
+            Value::Str(text) => (text, false),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let (name, value) = text.split_once('=')?;
+    Some((name.to_owned(), whole.then(|| value.to_owned())))
+}
+
+/// What a gunicorn configuration gives the app in its environment, it gets on the own worker, too.
+fn variables_of_gunicorn(conf: &GunicornConf, draft: &mut Draft) {
+    let is_name = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes.next().is_some_and(|first| !first.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let mut unknown = Vec::new();
+    for (name, value) in conf.env.iter().filter(|(name, _)| is_name(name)) {
+        let manifest = &mut draft.manifest;
+        if manifest.secret.contains_key(name) || manifest.env.contains_key(name) {
+            continue;
+        }
+        if super::state::is_own_key(name) {
+            let secret = Secret { generate: true };
+            manifest.secret.insert(name.clone(), secret);
+            draft.origin(
+                &format!("secret.{name}"),
+                format!("{}, which sets it", conf.path),
+            );
+        } else if let Some(value) = value {
+            manifest.env.insert(name.clone(), value.clone());
+            draft.origin(&format!("env.{name}"), conf.path.clone());
+        } else {
+            unknown.push(format!("`{name}`"));
+        }
+    }
+    if !unknown.is_empty() {
+        draft.note(format!(
+            "{} sets {} to what it computes: Stead's own worker does not read it; put them into [env] or [secret], or set `server = \"gunicorn\"`.",
+            conf.path,
+            unknown.join(", ")
+        ));
+    }
 }
 
 /// Put a gunicorn configuration's settings on the own worker, and say what they carry besides.
@@ -292,6 +365,7 @@ pub(crate) fn apply_gunicorn(conf: &GunicornConf, draft: &mut Draft) {
     for (key, from) in origins {
         draft.origin(&format!("process.web.{key}"), from);
     }
+    variables_of_gunicorn(conf, draft);
     if !conf.hooks.is_empty() {
         draft.note(format!(
             "{} defines {}: Stead's own worker does not call them; `server = \"gunicorn\"` does.",

@@ -295,7 +295,9 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                 "os.environ.get" | "os.getenv" | "environ.get" | "getenv" | "os.environ.pop"
                     if no_default =>
                 {
-                    add(name, call.line, false);
+                    // An app without its own key may start, and fails with the first session.
+                    let alone = is_own_key(name) && !has_alternative(project, file, call.line);
+                    add(name, call.line, alone);
                 }
                 "config" if decouple && no_default && call.keyword("cast").is_none_or(|_| true) => {
                     add(name, call.line, true);
@@ -399,8 +401,22 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
     needed
 }
 
+/// `os.environ.get("SECRET_KEY") or "dev"`.
+fn has_alternative(project: &Project<'_>, file: &str, line: u32) -> bool {
+    let text = project.tree.read(file);
+    let at = usize::try_from(line).unwrap_or_default();
+    let lines = text.iter().flat_map(|text| text.lines());
+    let mut near = lines.skip(at.saturating_sub(1)).take(3);
+    near.any(|line| {
+        let words = line.split_whitespace();
+        words
+            .into_iter()
+            .any(|word| matches!(word, "or" | "if" | "else"))
+    })
+}
+
 /// What an app signs its own cookies with, not what another one gave it.
-fn is_own_key(name: &str) -> bool {
+pub(super) fn is_own_key(name: &str) -> bool {
     let given = [
         "AWS",
         "API",

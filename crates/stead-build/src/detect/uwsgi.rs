@@ -215,6 +215,7 @@ pub(crate) fn parse(text: &str) -> UwsgiIni {
                 None if !value.is_empty() && is_placeholder(text, key) => {
                     placeholders.push((key.to_owned(), value));
                 }
+                None if ini.ignored.iter().any(|(other, _)| other == key) => {}
                 None => ini
                     .ignored
                     .push((key.to_owned(), "Stead does not know this option")),

@@ -112,12 +112,19 @@ impl Want {
 /// What the app in `directory` asks for. `setting` is `build.python`.
 pub(crate) fn wanted(setting: Option<&str>, directory: &Path) -> Result<Want, Error> {
     if let Some(text) = setting {
-        return Want::parse(text, "build.python").ok_or_else(|| {
+        let mut want = Want::parse(text, "build.python").ok_or_else(|| {
             Error::new(
                 format!("cannot use Python `{text}`"),
                 vec!["`build.python` is a version such as \"3.11\"".into()],
             )
-        });
+        })?;
+        // Detection took it from a file: that is the one which a person knows.
+        let own = wanted(None, directory).ok();
+        if let Some(own) = own.filter(|own| own.series().is_some() && own.series() == want.series())
+        {
+            want.origin = own.origin;
+        }
+        return Ok(want);
     }
     let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
     if let Some(text) = read(".python-version") {
