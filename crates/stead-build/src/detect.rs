@@ -93,17 +93,21 @@ fn detect_here(dir: &Path) -> Result<Detection, Error> {
     let dependencies = dependencies::read(&project, &base);
     let decided = choose::program(&project, &base, &found, &dependencies, named, &mut draft);
     if !decided {
-        return Err(nothing(dir, &found));
+        return Err(nothing(dir, &tree, &found));
     }
     Ok(draft.finish())
 }
 
 /// Nothing can be run: what was looked for, and the lines to write.
-fn nothing(dir: &Path, found: &Found) -> Error {
-    let mut causes = vec![
+fn nothing(dir: &Path, tree: &Tree, found: &Found) -> Error {
+    let mut causes = Vec::new();
+    if tree.files().next().is_none() {
+        causes.push("there are no files in it".to_owned());
+    }
+    causes.push(
         "no Procfile, uwsgi.ini, Python app object (Flask, Django, FastAPI, …), package.json with a `start` script, or index.html was found"
             .to_owned(),
-    ];
+    );
     let mut example = "wsgi = \"module:app\"".to_owned();
     for passed in found.passed.iter().take(5) {
         let Passed {

@@ -33,9 +33,11 @@ pub(crate) fn check_text(loaded: &Loaded, findings: &[Finding]) -> String {
         let _ = writeln!(text, "  before the first instance: {}", shown(command));
     }
     for finding in findings {
-        let mark = match finding.blocks {
-            true => styled(ERROR, "missing"),
-            false => styled(GOOD, "     ok"),
+        // What has a hint asks for attention, even if it stops nothing.
+        let mark = match (finding.blocks, &finding.hint) {
+            (true, _) => styled(ERROR, "missing"),
+            (false, Some(_)) => styled(HINT, "warning"),
+            (false, None) => styled(GOOD, "     ok"),
         };
         let _ = writeln!(text, "{mark}  {}", shown(&finding.text));
         if let Some(hint) = &finding.hint {

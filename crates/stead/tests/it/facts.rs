@@ -108,3 +108,18 @@ fn name(tree: &Tree) -> String {
         .to_string_lossy()
         .into_owned()
 }
+
+#[test]
+fn what_stops_nothing_but_asks_for_attention_is_no_ok() {
+    let tree = Tree::wsgi();
+    tree.write(
+        "stead.toml",
+        "app = \"shop\"\n[process.web]\nwsgi = \"gone:application\"\n",
+    );
+    let said = tree.said(&["check"]);
+    assert!(
+        said.contains("warning  process.web: the module `gone` is not in the code"),
+        "{said}"
+    );
+    assert!(said.contains("--- exit code 0"), "{said}");
+}
