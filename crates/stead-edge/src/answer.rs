@@ -160,6 +160,7 @@ impl Request<'_> {
         let Ok(clean) = path::clean(head.path()) else {
             return self.error(400);
         };
+        self.shared.tables.first().await;
         let table = self.shared.tables.current();
         let Some(entry) = table.router.find(head.host(), &clean.bytes) else {
             let known = table.router.knows_host(head.host());

@@ -1,16 +1,22 @@
 //! What is in force: a router and the upstreams that it names. Replaced as a whole.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use stead_model::messages::EdgeEvent;
 use stead_model::routing::{InstanceId, RoutingTable};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::upstream::Upstream;
+
+/// How long visitors wait for the first table.
+const FIRST_TABLE: Duration = Duration::from_secs(5);
 
 /// A table in force.
 #[derive(Debug)]
@@ -51,6 +57,9 @@ pub(crate) struct Tables {
     by_name: Mutex<Named>,
     events: UnboundedSender<EdgeEvent>,
     metrics: Arc<Metrics>,
+    /// A table was put in force.
+    is_there: AtomicBool,
+    arrived: Notify,
 }
 
 impl Tables {
@@ -68,7 +77,17 @@ impl Tables {
             by_name: Mutex::default(),
             events,
             metrics,
+            is_there: AtomicBool::new(false),
+            arrived: Notify::new(),
         })
+    }
+
+    /// Wait a while for the first table. Who comes while the edge begins is not told that nothing is served here.
+    pub(crate) async fn first(&self) {
+        let arrived = self.arrived.notified();
+        if !self.is_there.load(Ordering::Acquire) {
+            let _ = tokio::time::timeout(FIRST_TABLE, arrived).await;
+        }
     }
 
     /// The table for one request.
@@ -111,6 +130,8 @@ impl Tables {
         }
         let upstreams = by_name.values().cloned().collect();
         former.push(self.current.swap(Arc::new(Table { router, upstreams })));
+        self.is_there.store(true, Ordering::Release);
+        self.arrived.notify_waiters();
         // After the swap, so that no new request can still choose one of these.
         for (name, upstream) in before {
             if !by_name.contains_key(&name) {

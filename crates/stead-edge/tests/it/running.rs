@@ -124,18 +124,23 @@ impl Running {
     }
 
     pub(crate) fn with(settings: Settings, table: RoutingTable) -> Self {
+        let mut running = Self::without_table(settings);
+        running.publish(table);
+        running
+    }
+
+    /// An edge that has no table yet.
+    pub(crate) fn without_table(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (edge, events) = stead_edge::start(settings, vec![listener]).unwrap();
         let address = edge.addresses[0];
-        let mut running = Self {
+        Self {
             edge,
             address,
             events,
             generation: 0,
             seen: Vec::new(),
-        };
-        running.publish(table);
-        running
+        }
     }
 
     /// An edge before one worker running `app`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use stead_edge::Settings;
 use stead_model::messages::{EdgeCommand, EdgeEvent, Probe};
 use stead_model::release::Protocol;
 use stead_model::routing::{Folder, Route, RoutingTable, Target};
@@ -152,6 +153,21 @@ fn a_table_that_is_not_valid_changes_nothing() {
     let event = running.wait_for(|event| matches!(event, EdgeEvent::Refused { .. }));
     assert!(matches!(event, EdgeEvent::Refused { generation: 77, why } if why.contains("nobody")));
     assert_eq!(running.get("/").status, 200);
+}
+
+#[test]
+fn a_visitor_who_comes_before_the_first_table_waits_for_it() {
+    let worker = Worker::start(APP, 4);
+    let mut running = Running::without_table(Settings::default());
+    let mut visitor = running.visit();
+    visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Enough for an answer to be on its way, if there were one.
+    std::thread::sleep(Duration::from_millis(100));
+    running.publish(table(upstream(
+        Protocol::Frames,
+        vec![worker.instance.clone()],
+    )));
+    assert_eq!(visitor.answer(false).status, 200);
 }
 
 #[test]
