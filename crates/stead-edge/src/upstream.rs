@@ -28,6 +28,7 @@ use state::{Ended, Picked, State, Ticket, Waiter};
 mod check;
 mod health;
 mod processors;
+mod slot;
 mod state;
 mod stream;
 
@@ -212,7 +213,7 @@ impl Upstream {
             let mut state = self.lock();
             let now = Instant::now();
             if state.waiting.is_empty()
-                && let Some(picked) = state.pick(now, wish)
+                && let Some(picked) = state.pick(now, wish, Duration::ZERO)
             {
                 return Ok(self.lease(Picked { frame, ..picked }));
             }
@@ -228,6 +229,7 @@ impl Upstream {
                 sender,
                 frame,
                 wish,
+                since: now,
             });
             state.dispatch(now);
             self.look_after(&mut state);

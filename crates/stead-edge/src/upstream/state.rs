@@ -10,10 +10,11 @@ use stead_model::routing::{self, Address, InstanceId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::health::{self, Health, Outcome};
+use super::health::Outcome;
+use super::slot::{Running, Slot};
 use super::{
-    COOL_DOWN, IDLE_LIMIT, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings,
-    Situation, Stream, Unavailable,
+    COOL_DOWN, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Situation, Stream,
+    Unavailable,
 };
 use crate::buffer::Scratch;
 
@@ -39,6 +40,8 @@ pub(super) struct State {
     frugal: bool,
     /// How long the youngest request of an instance runs before another thread of it is used.
     pub(super) patience: Duration,
+    /// While the processors are busy so many instances at work are enough.
+    pub(super) processors: usize,
 }
 
 /// A request that waits.
@@ -48,6 +51,7 @@ pub(super) struct Waiter {
     /// For a mailbox; empty: not to be sent before its turn.
     pub(super) frame: Scratch,
     pub(super) wish: Wish,
+    pub(super) since: Instant,
 }
 
 /// An instance and where it is.
@@ -82,41 +86,6 @@ pub(super) enum Ended {
     Drained,
 }
 
-/// One instance.
-#[derive(Debug)]
-struct Slot {
-    id: InstanceId,
-    address: Arc<Address>,
-    capacity: u32,
-    /// Connections without a request. The last one used is used first: its thread is warm.
-    idle: Vec<Stream>,
-    /// Requests in flight, upgraded connections and those in mailboxes included.
-    busy: u32,
-    /// Of these, requests in mailboxes.
-    parked: u32,
-    /// Requests that another edge has here.
-    elsewhere: u32,
-    /// When the youngest request in flight began.
-    youngest: Instant,
-    /// Not before then, after a failed connection.
-    not_before: Option<Instant>,
-    health: Health,
-    /// Threads of a worker that have a request.
-    running: Vec<Running>,
-}
-
-/// A thread of a worker that has a request.
-#[derive(Debug)]
-struct Running {
-    ticket: Ticket,
-    mailbox: Arc<Mailbox>,
-    began: Instant,
-    /// Whose request is in the mailbox, after the one that runs.
-    next: Option<Waiter>,
-    /// It takes nothing more: its worker is ending.
-    deaf: bool,
-}
-
 impl State {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
@@ -130,6 +99,7 @@ impl State {
             last_ticket: 0,
             frugal: false,
             patience: PATIENCE,
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 
@@ -218,10 +188,11 @@ impl State {
         loop {
             // Whoever gave up waiting is passed over.
             self.forget_departed();
-            let Some(wish) = self.waiting.front().map(|waiter| waiter.wish) else {
+            let front = self.waiting.front();
+            let Some((wish, since)) = front.map(|waiter| (waiter.wish, waiter.since)) else {
                 break;
             };
-            let Some(mut picked) = self.pick(now, wish) else {
+            let Some(mut picked) = self.pick(now, wish, now.duration_since(since)) else {
                 break;
             };
             let Some(waiter) = self.waiting.pop_front() else {
@@ -250,14 +221,16 @@ impl State {
 
     /// The instance for the next request. An instance without any comes first, in the table's order,
     /// so that a lightly loaded app keeps few instances warm; else the one with the fewest.
-    pub(super) fn pick(&mut self, now: Instant, wish: Wish) -> Option<Picked> {
+    pub(super) fn pick(&mut self, now: Instant, wish: Wish, waited: Duration) -> Option<Picked> {
+        let enough = self.are_enough_at_work(now, waited);
         let frames = self.settings.protocol == Protocol::Frames;
         // All of them cannot be left out: then the fault is elsewhere.
         let all_out = self.slots.iter().all(|slot| slot.health.is_out(now));
         let free = self.slots.iter().enumerate().filter(|(_, slot)| {
             let patient = frames && now.duration_since(slot.youngest) < self.patience;
             let threads = slot.busy - slot.parked + slot.elsewhere;
-            (slot.busy + slot.elsewhere == 0 || threads < slot.capacity && !patient)
+            let idle = slot.busy + slot.elsewhere == 0;
+            (idle && !enough || !idle && threads < slot.capacity && !patient)
                 && slot.not_before.is_none_or(|time| time <= now)
                 && (all_out || !slot.health.is_out(now))
         });
@@ -274,6 +247,20 @@ impl State {
             }),
         }?;
         self.take(at, now)
+    }
+
+    /// One more instance at work would only be one more that wants a processor: all of these are busy, and each has an
+    /// instance whose request is a short one as far as anybody knows. Who has waited long already is not held back.
+    fn are_enough_at_work(&self, now: Instant, waited: Duration) -> bool {
+        self.settings.protocol == Protocol::Frames
+            && self.patience > PATIENCE
+            && waited < self.patience
+            && self.processors <= {
+                let at_work = self.slots.iter().filter(|slot| {
+                    slot.busy > 0 && now.duration_since(slot.youngest) < self.patience
+                });
+                at_work.count()
+            }
     }
 
     /// This instance, if it has nothing to do: for a check over a connection of its own.
@@ -497,7 +484,7 @@ impl State {
         if let Some(waiter) = back {
             self.waiting.push_front(waiter);
         }
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.are_enough_at_work(now, Duration::ZERO) {
             self.steal_for_idle(id);
         }
         if !self.waiting.is_empty() {
@@ -555,125 +542,4 @@ fn affinity(number: u64, id: InstanceId) -> u64 {
     let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
-}
-
-impl Slot {
-    /// In one word.
-    fn state(&self, now: Instant) -> &'static str {
-        match self.not_before {
-            Some(time) if time > now => "unreachable",
-            _ => self.health.word(now),
-        }
-    }
-
-    /// Requests in flight with one more, in view of its share.
-    fn load(&self, now: Instant) -> u32 {
-        (self.busy + self.elsewhere + 1) * health::FULL / self.health.weight(now)
-    }
-
-    fn new(instance: &routing::Instance, joins: bool) -> Self {
-        let now = Instant::now();
-        Self {
-            id: instance.id,
-            address: Arc::new(instance.address.clone()),
-            capacity: instance.capacity,
-            idle: Vec::new(),
-            busy: 0,
-            parked: 0,
-            youngest: now,
-            elsewhere: 0,
-            not_before: None,
-            health: Health::new(now, joins),
-            running: Vec::new(),
-        }
-    }
-
-    /// Take back what the worker has not read, from the mailboxes that `wanted` names.
-    fn take_back(&mut self, mut wanted: impl FnMut(&Running) -> bool) -> Vec<Waiter> {
-        if self.parked == 0 {
-            return Vec::new();
-        }
-        let mut back = Vec::new();
-        for running in &mut self.running {
-            if running.next.is_some() && wanted(running) && running.mailbox.take_back() {
-                back.extend(running.next.take());
-                self.parked -= 1;
-                self.busy -= 1;
-            }
-        }
-        back
-    }
-
-    /// A request ended. Whoever was next in the mailbox has its turn, or comes back.
-    fn end(
-        &mut self,
-        ticket: Ticket,
-        stream: Option<Stream>,
-        settings: &Arc<Settings>,
-        last_ticket: &mut Ticket,
-        now: Instant,
-    ) -> Option<Waiter> {
-        self.busy -= 1;
-        let running = self
-            .running
-            .iter()
-            .position(|running| running.ticket == ticket);
-        let running = running.map(|at| self.running.swap_remove(at));
-        let Some((waiter, mailbox)) =
-            running.and_then(|running| Some((running.next?, running.mailbox)))
-        else {
-            let limit = if settings.protocol == Protocol::Frames {
-                usize::MAX
-            } else {
-                IDLE_LIMIT
-            };
-            // Bytes that answer no request: the connection cannot be trusted.
-            if let Some(stream) = stream.filter(|stream| stream.unread.is_empty())
-                && self.idle.len() < limit
-            {
-                self.idle.push(stream);
-            }
-            return None;
-        };
-        self.parked -= 1;
-        let Some(stream) = stream else {
-            self.busy -= 1;
-            if mailbox.take_back() {
-                return Some(waiter);
-            }
-            let _ = waiter.sender.send(Err(Unavailable::Lost));
-            return None;
-        };
-        *last_ticket += 1;
-        let picked = Picked {
-            id: self.id,
-            ticket: *last_ticket,
-            address: Arc::clone(&self.address),
-            settings: Arc::clone(settings),
-            stream: Some(stream),
-            frame: waiter.frame,
-            sent: true,
-        };
-        match waiter.sender.send(Ok(picked)) {
-            Ok(()) => {
-                self.youngest = now;
-                self.running.push(Running {
-                    ticket: *last_ticket,
-                    mailbox,
-                    began: now,
-                    next: None,
-                    deaf: false,
-                });
-            }
-            // The visitor has left. If the worker has begun, its answer is for nobody: the connection goes.
-            Err(picked) => {
-                self.busy -= 1;
-                if mailbox.take_back() {
-                    self.idle
-                        .extend(picked.ok().and_then(|picked| picked.stream));
-                }
-            }
-        }
-        None
-    }
 }

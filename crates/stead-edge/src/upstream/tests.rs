@@ -268,18 +268,47 @@ fn while_the_processors_are_busy_a_further_thread_is_used_later() {
     let mut state = State::new(Arc::new(settings));
     state.replace_instances(&spec.instances);
     let now = Instant::now();
-    assert!(state.pick(now, Wish::default()).is_some());
+    assert!(state.pick(now, Wish::default(), Duration::ZERO).is_some());
     let later = now + PATIENCE;
     state.patience = PATIENCE_WHEN_BUSY;
-    assert!(state.pick(later, Wish::default()).is_none());
+    assert!(state.pick(later, Wish::default(), Duration::ZERO).is_none());
     state.patience = PATIENCE;
-    assert!(state.pick(later, Wish::default()).is_some());
+    assert!(state.pick(later, Wish::default(), Duration::ZERO).is_some());
     state.patience = PATIENCE_WHEN_BUSY;
     assert!(
         state
-            .pick(later + PATIENCE_WHEN_BUSY, Wish::default())
+            .pick(later + PATIENCE_WHEN_BUSY, Wish::default(), Duration::ZERO)
             .is_some(),
         "who waits for something else than a processor has a thread in the end"
+    );
+}
+
+#[test]
+fn while_the_processors_are_busy_no_more_instances_work_than_there_are_processors() {
+    let spec = spec(Protocol::Frames, &[(1, 4), (2, 4), (3, 4)]);
+    let began = Instant::now();
+    let third = |now, waited| {
+        let settings = Settings::new(&spec, &Metrics::new(1));
+        let mut state = State::new(Arc::new(settings));
+        state.replace_instances(&spec.instances);
+        (state.processors, state.patience) = (2, PATIENCE_WHEN_BUSY);
+        for _ in 0..2 {
+            let picked = state.pick(began, Wish::default(), Duration::ZERO);
+            assert!(picked.is_some());
+        }
+        let picked = state.pick(now, Wish::default(), waited);
+        picked.map(|picked| picked.id.0)
+    };
+    assert_eq!(third(began, Duration::ZERO), None);
+    assert_eq!(
+        third(began + PATIENCE_WHEN_BUSY, Duration::ZERO),
+        Some(3),
+        "requests that take long may be waiting for something else"
+    );
+    assert_eq!(
+        third(began, PATIENCE_WHEN_BUSY),
+        Some(3),
+        "who has waited long is not held back"
     );
 }
 
