@@ -6,6 +6,7 @@
 
 mod bench;
 mod fuzz;
+mod lab;
 mod reference;
 mod setup;
 mod soak;
@@ -29,6 +30,8 @@ pub(crate) enum Task {
     Bench(bench::Arguments),
     /// Each parser of hostile input against input that nobody thought of; needs cargo-fuzz.
     Fuzz(fuzz::Arguments),
+    /// What is tested on real machines: systemd, ssh, faults.
+    Lab(lab::Arguments),
     /// Tests that count lost requests, at length.
     Soak(soak::Arguments),
     /// Write docs/stead-toml.md anew from the types.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Bench(arguments) => bench::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Task::Lab(arguments) => lab::run(&root, &arguments),
         Task::Soak(arguments) => soak::run(&root, &arguments),
         Task::Reference => write_reference(&root),
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 pub(crate) use self::count::Count;
+use crate::lab;
 use crate::setup::{self, need};
 use crate::tidy;
 
@@ -81,7 +82,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
     let named = PARTS.iter().any(|part| Some(part.name) == filter);
     let mut total = Count::default();
     let mut failed = Vec::new();
-    if let Err(message) = setup::ensure(&NEEDS) {
+    if let Err(message) = setup::ensure(&NEEDS).and_then(|()| lab::prepare()) {
         println!("{message}");
         total += Count::one(false);
         failed.push("prerequisites");

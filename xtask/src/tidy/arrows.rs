@@ -5,7 +5,8 @@ use super::code::{only_code, without_tests};
 use super::tree::{File, Tree};
 
 /// A crate and the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("lab", &[]),
     ("stead-model", &[]),
     ("stead-edge", &["stead-model"]),
     ("stead-guard", &["stead-model"]),
@@ -23,6 +24,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "stead-build",
             "stead-agent",
             "stead-remote",
+            // In its tests alone.
+            "lab",
         ],
     ),
     ("xtask", &["stead-model"]),
