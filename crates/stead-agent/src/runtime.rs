@@ -306,6 +306,8 @@ impl Runtime {
                 self.instance_unhealthy(instance, &why);
             }
             EdgeEvent::InstanceFailed { instance, why } => self.instance_failed(instance, &why),
+            // Those of the certificates.
+            EdgeEvent::Answering { .. } => {}
         }
     }
 

@@ -157,6 +157,10 @@ impl Request<'_> {
             );
         }
         let head = self.head;
+        // Before routes, redirects and whatever else is in force: the authority asks by plain HTTP alone.
+        if let Some(answer) = self.shared.challenges.answer(head) {
+            return self.challenge(&answer);
+        }
         let Ok(clean) = path::clean(head.path()) else {
             return self.error(400);
         };
@@ -210,6 +214,27 @@ impl Request<'_> {
             .head(&mut self.visitor.output, status, headers, Some(0))
         {
             Ok(()) => self.finish(),
+            Err(_) => self.error(500),
+        }
+    }
+
+    /// What a certificate authority asked for.
+    fn challenge(&mut self, answer: &str) -> Next {
+        self.refuse_body();
+        let headers: [(&[u8], &[u8]); 2] = [
+            (b"Content-Type", b"application/octet-stream"),
+            (b"Cache-Control", b"no-store"),
+        ];
+        let length = Some(answer.len() as u64);
+        let output = &mut self.visitor.output;
+        match self
+            .response
+            .head(output, b"200 OK", headers.into_iter(), length)
+        {
+            Ok(()) => {
+                self.response.body(output, answer.as_bytes());
+                self.finish()
+            }
             Err(_) => self.error(500),
         }
     }

@@ -10,6 +10,7 @@
 mod answer;
 mod body;
 mod buffer;
+mod challenges;
 mod chunked;
 mod connection;
 pub mod control;
@@ -53,6 +54,7 @@ use stead_model::routing::InstanceId;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::challenges::Challenges;
 use crate::listen::Inward;
 use crate::metrics::Metrics;
 use crate::record::Format;
@@ -121,6 +123,7 @@ pub struct Edge {
 pub(crate) struct Shared {
     settings: Settings,
     tables: Tables,
+    challenges: Challenges,
     metrics: Arc<Metrics>,
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
@@ -183,6 +186,7 @@ pub fn start(
         log: Mutex::new(log.as_ref().map(Writer::handle)),
         settings,
         tables: Tables::new(events.clone(), Arc::clone(&metrics)).map_err(io::Error::other)?,
+        challenges: Challenges::default(),
         metrics,
         events,
         draining: AtomicBool::new(false),

@@ -258,6 +258,11 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
                 let event = publish(&shared, table).await;
                 let _ = shared.events.send(event);
             }
+            EdgeCommand::HttpChallenges(challenges) => {
+                let generation = challenges.generation;
+                shared.challenges.replace(challenges);
+                let _ = shared.events.send(EdgeEvent::Answering { generation });
+            }
             EdgeCommand::Probe(probe) => {
                 let events = shared.events.clone();
                 tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! What agent and edge say to each other. In `stead up` these cross a channel, on a host a unix
 //! socket; agent and edge share nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,19 @@ pub enum EdgeCommand {
     Publish(RoutingTable),
     /// Send one GET to an instance that is in no table yet. Answered by `Probed`.
     Probe(Probe),
+    /// Answer these questions of a certificate authority, and no others from now on. Answered by `Answering`.
+    HttpChallenges(HttpChallenges),
+}
+
+/// What a certificate authority that asks over plain HTTP is answered (HTTP-01, RFC 8555 section 8.3): all of it,
+/// replaced as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpChallenges {
+    /// Counts up with each set.
+    pub generation: u64,
+    /// Token → key authorization. A token that is not here is a request as any other, so that other clients, which put
+    /// files into a folder, work as well.
+    pub answers: BTreeMap<String, String>,
 }
 
 /// One readiness probe.
@@ -51,6 +65,11 @@ pub enum EdgeEvent {
         generation: u64,
         /// For a person.
         why: String,
+    },
+    /// These questions of a certificate authority are answered from now on.
+    Answering {
+        /// Of the set.
+        generation: u64,
     },
     /// A probe's result.
     Probed {

@@ -50,8 +50,12 @@ fn the_control_socket_speaks_as_before() {
         r#"{"refused":{"causes":["no"]}}"#,
         r#"{"status":{"pid":1,"version":"0.1.0","serving_seconds":1,"listens":["127.0.0.1:80"],"generation":3,"routes":1,"instances":1,"leaving":[],"agent":true,"connections":0,"draining":[{"pid":1,"version":"0.1.0","connections":1}]}}"#,
     ]);
-    reads::<EdgeCommand>(&[&format!(r#"{{"publish":{TABLE}}}"#)]);
+    reads::<EdgeCommand>(&[
+        &format!(r#"{{"publish":{TABLE}}}"#),
+        r#"{"http-challenges":{"generation":1,"answers":{"token":"token.thumbprint"}}}"#,
+    ]);
     reads::<EdgeEvent>(&[
+        r#"{"answering":{"generation":1}}"#,
         r#"{"published":{"generation":3}}"#,
         r#"{"refused":{"generation":3,"why":"no"}}"#,
         r#"{"drained":{"instance":7}}"#,

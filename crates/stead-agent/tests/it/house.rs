@@ -53,6 +53,7 @@ impl Edge {
             while let Some(command) = commands.recv().await {
                 match command {
                     EdgeCommand::Publish(table) => own.publish(table),
+                    EdgeCommand::HttpChallenges(_) => {}
                     EdgeCommand::Probe(probe) => {
                         let events = events.clone();
                         tokio::spawn(async move {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
+mod challenges;
 mod choosing;
 mod counting;
 mod drains;
