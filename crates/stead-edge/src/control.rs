@@ -147,7 +147,7 @@ async fn begin(
         Some(Ok(table)) => table,
         // The agent can still send a good one.
         Some(Err(why)) => {
-            (role.tell)(&format!("{why}; visitors get 404 until an agent comes"));
+            (role.tell)(&format!("{why}; visitors get 421 until an agent comes"));
             None
         }
         None => None,

@@ -63,7 +63,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// An empty table: every request is answered 404.
+    /// An empty table: every request waits for the first one (see [`Tables::first`]), and is answered 421 when none comes.
     pub(crate) fn new(
         events: UnboundedSender<EdgeEvent>,
         metrics: Arc<Metrics>,

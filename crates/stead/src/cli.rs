@@ -7,10 +7,13 @@ mod completions;
 mod edge;
 mod init;
 mod up;
+mod values;
 
+use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::problem::Problem;
@@ -22,8 +25,14 @@ Examples:
   stead up shop --watch       run the app in `shop`, and reload it when its source changes
   stead check                 say what would be built and run, and what is missing
   stead init                  write down what was detected, as stead.toml
+  stead help up               the same as `stead up --help`
 
-Exit codes: 0 done, 1 failed or refused, 2 bad invocation or configuration.";
+Environment:
+  NO_COLOR                    when it is there: no colours, unless --color asks for them
+
+Exit codes: 0 done, 1 failed or refused, 2 bad invocation or configuration.
+
+The keys of stead.toml are explained in docs/stead-toml.md, errors as they occur.";
 
 /// Stead gives a web app a home on Linux machines you own.
 #[derive(Debug, Parser)]
@@ -74,7 +83,7 @@ pub(crate) fn main() -> ExitCode {
     let told = terminal.clone();
     std::panic::set_hook(Box::new(move |panic| told.last_words(&bug(panic))));
 
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(without_help_about_help(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error, &terminal),
     };
@@ -89,14 +98,28 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
         Some(Verb::Completions(arguments)) => completions::run(&arguments, &terminal),
     };
-    done.unwrap_or_else(|problem| {
-        terminal.problem(&problem);
-        ExitCode::from(problem.exit_code())
-    })
+    match done {
+        Ok(code) => written(&terminal, code),
+        Err(problem) => {
+            terminal.problem(&problem);
+            ExitCode::from(problem.exit_code())
+        }
+    }
+}
+
+/// What was asked for may be on a full disk: then it is not there, and whoever reads it must know.
+fn written(terminal: &Terminal, code: ExitCode) -> ExitCode {
+    match terminal.unwritten() {
+        None => code,
+        Some(problem) => {
+            terminal.problem(&problem);
+            ExitCode::from(problem.exit_code())
+        }
+    }
 }
 
 /// `--color` counts for errors about the command line too, so it is read before clap does.
-fn colours_of(arguments: impl Iterator<Item = std::ffi::OsString>) -> anstream::ColorChoice {
+fn colours_of(arguments: impl Iterator<Item = OsString>) -> anstream::ColorChoice {
     let arguments: Vec<_> = arguments.collect();
     let given = arguments.iter().enumerate().find_map(|(at, argument)| {
         let argument = argument.to_str()?;
@@ -120,15 +143,31 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
         terminal.out(&text.ansi().to_string());
-        return ExitCode::SUCCESS;
+        return written(terminal, ExitCode::SUCCESS);
+    }
+    let words = std::env::args_os().skip(1);
+    let (asked, command) = asked(words.filter_map(|word| word.into_string().ok()));
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        let problem = missing(error, &asked, &command);
+        terminal.problem(&problem);
+        return ExitCode::from(problem.exit_code());
     }
     let text = text.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let act = lines.next().unwrap_or("the command line is not valid");
+    let why = error.source().map(ToString::to_string);
+    let act = act.trim_start_matches("error: ");
+    let without_why = why
+        .as_ref()
+        .and_then(|why| act.strip_suffix(why)?.strip_suffix(": "));
     let mut problem = Problem::invocation(in_backticks(
-        &act.trim_start_matches("error: ")
+        &without_why
+            .unwrap_or(act)
             .replace("unrecognized subcommand", "unknown command"),
     ));
+    if without_why.is_some() {
+        problem.causes.extend(why);
+    }
     let mut usage = None;
     for line in lines {
         if let Some(tip) = line.strip_prefix("tip: ") {
@@ -140,19 +179,60 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
             problem.causes.push(in_backticks(cause));
         }
     }
-    if problem.hint.is_none() {
-        let verb = std::env::args().nth(1).filter(|word| {
-            Arguments::command()
-                .get_subcommands()
-                .any(|verb| verb.get_name() == word)
-        });
-        problem.hint = Some(match verb {
-            Some(verb) => format!("stead {verb} --help"),
-            None => "stead --help".to_owned(),
-        });
-    }
+    problem
+        .hint
+        .get_or_insert_with(|| format!("{asked} --help"));
     terminal.problem(&problem);
     ExitCode::from(problem.exit_code())
+}
+
+/// `stead help --help` asks for the same as `stead help`, which clap takes for a verb.
+fn without_help_about_help(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let (mut command, mut is_about_help) = (Arguments::command(), false);
+    let mut kept = Vec::new();
+    for (at, word) in words.enumerate() {
+        if is_about_help && (word == "--help" || word == "-h") {
+            continue;
+        }
+        let verb = command.find_subcommand(&word).cloned();
+        is_about_help |= at > 0 && command.has_subcommands() && word == "help";
+        command = verb.filter(|_| at > 0).unwrap_or(command);
+        kept.push(word);
+    }
+    kept
+}
+
+/// The verb that the command line is about, with its program: `stead edge status`.
+fn asked(words: impl Iterator<Item = String>) -> (String, clap::Command) {
+    let mut command = Arguments::command();
+    let mut asked = command.get_name().to_owned();
+    for word in words {
+        if let Some(verb) = command.find_subcommand(&word).cloned() {
+            asked = format!("{asked} {word}");
+            command = verb;
+        }
+    }
+    (asked, command)
+}
+
+/// What is said when a verb was not told all that it needs.
+fn missing(error: &clap::Error, asked: &str, command: &clap::Command) -> Problem {
+    let needed: Vec<String> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(needed)) => needed.clone(),
+        _ => Vec::new(),
+    };
+    let shown: Vec<String> = needed.iter().map(|name| format!("`{name}`")).collect();
+    let problem = Problem::invocation(format!("`{asked}` needs {}", shown.join(", ")));
+    let possible = command.get_positionals().next();
+    let possible = possible.map(clap::Arg::get_possible_values);
+    let possible = possible.unwrap_or_default();
+    let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
+    match names.first() {
+        Some(first) => problem
+            .cause(format!("possible values: {}", names.join(", ")))
+            .hint(format!("{asked} {first}")),
+        None => problem.hint(format!("{asked} --help")),
+    }
 }
 
 /// clap's tip as a hint.
@@ -194,5 +274,30 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_about_help_is_help() {
+        let words = |line: &str| -> Vec<String> {
+            without_help_about_help(line.split(' ').map(OsString::from))
+                .into_iter()
+                .filter_map(|word| word.into_string().ok())
+                .collect()
+        };
+        assert_eq!(words("stead help --help"), ["stead", "help"]);
+        assert_eq!(words("stead help up -h"), ["stead", "help", "up"]);
+        assert_eq!(words("stead edge help --help"), ["stead", "edge", "help"]);
+        assert_eq!(words("stead up --help"), ["stead", "up", "--help"]);
+        // A directory of that name.
+        assert_eq!(words("stead up help --help").len(), 4);
+    }
+
+    #[test]
+    fn help_is_asked_for_of_the_verb_that_was_meant() {
+        let asked = |line: &str| asked(line.split(' ').map(str::to_owned)).0;
+        assert_eq!(asked("edge status --nonsense"), "stead edge status");
+        assert_eq!(asked("--color always edge --drain x"), "stead edge");
+        assert_eq!(asked("up check --port x"), "stead up");
+        assert_eq!(asked("chekc"), "stead");
     }
 }

@@ -14,9 +14,10 @@ use rustix::net::AddressFamily;
 use stead_edge::control::{self, Role, Sockets, TAKE_OVER, Unanswered};
 use stead_model::control::{Answer, Wish};
 
-use crate::problem::{Problem, because};
-use crate::render::{Terminal, edge_status, upgraded};
-use crate::up::{limits, listener};
+use crate::listener::{self, Verb};
+use crate::problem::{Problem, because, plain};
+use crate::render::{Terminal, cut_off, edge_status, upgraded};
+use crate::up::limits;
 
 /// An upgrade has a few steps after the new program is ready.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -45,13 +46,11 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
         true => Sockets::Left(standard_input()?),
         false => own(&options)?,
     };
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&options.state);
-    made.map_err(|error| {
-        Problem::new(format!("cannot use `{}`", options.state.display())).cause(because(&error))
-    })?;
+    // The table names every app of the host; who may speak at the control socket is said by its own mode.
+    make(&options.state, 0o700, &options)?;
+    if let (false, Some(directory)) = (options.take_over, options.control.parent()) {
+        make(directory, 0o755, &options)?;
+    }
     let said = terminal.clone();
     let arguments = std::env::args_os().skip(1);
     let role = Role {
@@ -78,13 +77,32 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     match cut {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(cut) => {
-            terminal.err(&format!(
-                "{cut} connections were cut when the drain time was over\n"
-            ));
+            terminal.err(&cut_off(cut));
             Ok(ExitCode::SUCCESS)
         }
-        Err(failure) => Err(Problem::new(failure.act).cause(failure.cause)),
+        Err(failure) => Err(Problem::new(failure.act).cause(plain(&failure.cause))),
     }
+}
+
+/// Make a directory that is not there yet.
+fn make(directory: &Path, mode: u32, options: &Options) -> Result<(), Problem> {
+    if directory.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(directory);
+    made.map_err(|error| {
+        let act = format!("cannot make the directory `{}`", directory.display());
+        let problem = Problem::new(act).cause(because(&error));
+        match (error.kind(), options.listen.first()) {
+            (ErrorKind::PermissionDenied, Some(address)) => problem.hint(format!(
+                "stead edge --listen {address} --state edge --control edge/control.sock"
+            )),
+            _ => problem,
+        }
+    })
 }
 
 /// The sockets of a first edge: systemd's, and those that the command line names.
@@ -101,7 +119,9 @@ fn own(options: &Options) -> Result<Sockets, Problem> {
         }
     }
     for address in &options.listen {
-        visitors.push(listener::listen(*address).map_err(|error| refused(*address, &error))?);
+        let listener = listener::listen(*address);
+        let refused = |error| listener::refused(Verb::Edge, *address, &error);
+        visitors.push(listener.map_err(refused)?);
     }
     if visitors.is_empty() {
         return Err(Problem::invocation("cannot start an edge without sockets")
@@ -109,14 +129,6 @@ fn own(options: &Options) -> Result<Sockets, Problem> {
             .hint("stead edge --listen 127.0.0.1:8000"));
     }
     Ok(Sockets::Own { visitors, control })
-}
-
-fn refused(address: SocketAddr, error: &io::Error) -> Problem {
-    let problem = Problem::new(format!("cannot listen on `{address}`")).cause(because(error));
-    match error.kind() {
-        ErrorKind::AddrInUse => problem.hint(format!("ss -ltnp 'sport = :{}'", address.port())),
-        _ => problem,
-    }
 }
 
 /// sd_listen_fds(3).
@@ -217,16 +229,21 @@ fn refusal(answer: Answer) -> Vec<String> {
     }
 }
 
+/// Shows where the edges that run have their control sockets.
+const FIND: &str = "ss -lxp | grep stead    # shows the control sockets of the edges that run";
+
 fn unanswered(why: Unanswered, control: &Path) -> Problem {
-    let act = format!("cannot reach an edge at `{}`", control.display());
+    let problem = Problem::new(format!("cannot reach an edge at `{}`", control.display()));
     match why {
-        Unanswered::Unreachable(error) if error.kind() == ErrorKind::NotFound => Problem::new(act)
-            .cause("no edge has its control socket there")
-            .hint("stead edge status --control PATH"),
-        Unanswered::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            Problem::new(act).cause("the edge that had its control socket there has ended")
-        }
-        Unanswered::Unreachable(error) => Problem::new(act).cause(because(&error)),
+        Unanswered::Unreachable(error) => match error.kind() {
+            ErrorKind::NotFound => problem
+                .cause("no edge has its control socket there")
+                .hint(FIND),
+            ErrorKind::ConnectionRefused => problem
+                .cause("the edge that had its control socket there has ended")
+                .hint(FIND),
+            _ => problem.cause(because(&error)),
+        },
         Unanswered::Silent(error) => Problem::new(format!(
             "no answer from the edge at `{}`",
             control.display()

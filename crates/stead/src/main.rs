@@ -11,6 +11,7 @@
 
 mod cli;
 mod edge;
+mod listener;
 mod problem;
 mod render;
 mod source;

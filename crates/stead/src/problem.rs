@@ -123,10 +123,14 @@ impl From<stead_build::Error> for Problem {
 
 /// An I/O error as a cause: the system's words without the error number.
 pub(crate) fn because(error: &std::io::Error) -> String {
-    let text = error.to_string();
+    plain(&error.to_string())
+}
+
+/// The text of an error as a cause, without the number that it ends in when it is the system's.
+pub(crate) fn plain(text: &str) -> String {
     let plain = match text.rfind(" (os error ") {
         Some(at) => &text[..at],
-        None => &text,
+        None => text,
     };
     let mut letters = plain.chars();
     match letters.next() {

@@ -1,7 +1,8 @@
 //! Everything that a person sees, and the only place that prints.
 //!
 //! Facts go to stdout, errors and progress to stderr. Colours and moving lines appear only on a
-//! terminal that wants them. A reader that went away (`stead check | head -1`) is no error.
+//! terminal that wants them. A reader that went away (`stead check | head -1`) is no error; facts that
+//! could not be written (`stead check > /dev/full`) are one, which [`Terminal::unwritten`] tells at the end.
 
 mod edge;
 mod error;
@@ -10,17 +11,17 @@ mod line;
 mod live;
 mod text;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::AutoStream;
 use indicatif::ProgressBar;
 
-pub(crate) use edge::{edge_status, upgraded};
+pub(crate) use edge::{cut_off, edge_status, upgraded};
 pub(crate) use facts::{check_json, check_text};
 pub(crate) use live::{Event, Live};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, because};
 
 /// Where a person looks. Cheap to clone; lines of several threads never mix.
 #[derive(Clone)]
@@ -31,9 +32,21 @@ pub(crate) struct Terminal {
 }
 
 struct Screen {
-    out: AutoStream<std::io::Stdout>,
-    err: AutoStream<std::io::Stderr>,
+    out: AutoStream<io::Stdout>,
+    err: AutoStream<io::Stderr>,
     bar: Option<ProgressBar>,
+    /// Why stdout did not take something, the first time.
+    unwritten: Option<io::Error>,
+}
+
+impl Screen {
+    fn remember(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            self.unwritten.get_or_insert(error);
+        }
+    }
 }
 
 impl Terminal {
@@ -42,19 +55,21 @@ impl Terminal {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
             screen: Arc::new(Mutex::new(Screen {
-                out: AutoStream::auto(std::io::stdout()),
-                err: AutoStream::auto(std::io::stderr()),
+                out: AutoStream::auto(io::stdout()),
+                err: AutoStream::auto(io::stderr()),
                 bar: None,
+                unwritten: None,
             })),
-            moving: std::io::stderr().is_terminal() && !dumb,
+            moving: io::stderr().is_terminal() && !dumb,
         }
     }
 
     /// Print to stdout as it is; `text` ends its own lines.
     pub(crate) fn out(&self, text: &str) {
         self.write(|screen| {
-            let _ = screen.out.write_all(text.as_bytes());
-            let _ = screen.out.flush();
+            let written = screen.out.write_all(text.as_bytes());
+            let written = written.and_then(|()| screen.out.flush());
+            screen.remember(written);
         });
     }
 
@@ -67,11 +82,19 @@ impl Terminal {
 
     /// Print bytes that no style may touch: completion scripts, JSON.
     pub(crate) fn raw(&self, bytes: &[u8]) {
-        self.write(|_| {
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(bytes);
-            let _ = out.flush();
+        self.write(|screen| {
+            let mut out = io::stdout().lock();
+            let written = out.write_all(bytes).and_then(|()| out.flush());
+            drop(out);
+            screen.remember(written);
         });
+    }
+
+    /// Facts that did not reach whoever asked for them; `None`: all did, or nobody reads any more.
+    pub(crate) fn unwritten(&self) -> Option<Problem> {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = screen.unwritten.take()?;
+        Some(Problem::new("cannot write to `stdout`").cause(because(&error)))
     }
 
     /// Print a failure in the form that all failures have.
@@ -81,7 +104,7 @@ impl Terminal {
 
     /// Print a failure at once, whatever this or another thread is printing.
     pub(crate) fn last_words(&self, problem: &Problem) {
-        let mut err = AutoStream::auto(std::io::stderr());
+        let mut err = AutoStream::auto(io::stderr());
         let _ = err.write_all(error::text(problem).as_bytes());
     }
 

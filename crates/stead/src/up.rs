@@ -10,9 +10,7 @@ mod browser;
 mod build;
 mod interrupt;
 pub(crate) mod limits;
-pub(crate) mod listener;
 mod local_hosts;
-mod occupant;
 mod run;
 mod state;
 mod watch;
@@ -23,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use stead_model::messages::EdgeCommand;
 
+use crate::listener;
 use crate::problem::{Problem, because};
 use crate::render::{Live, Terminal};
 use crate::source::{self, Loaded};

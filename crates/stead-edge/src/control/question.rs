@@ -32,9 +32,16 @@ fn put(mut stream: UnixStream, hello: &Hello, patience: Duration) -> io::Result<
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
-    BufReader::new(stream)
+    let read = BufReader::new(stream)
         .take(LONGEST_LINE as u64)
-        .read_line(&mut answer)?;
+        .read_line(&mut answer);
+    read.map_err(|error| match error.kind() {
+        // socket(7): that is how SO_RCVTIMEO says that the time is over.
+        io::ErrorKind::WouldBlock => {
+            io::Error::other(format!("it said nothing for {} s", patience.as_secs()))
+        }
+        _ => error,
+    })?;
     if answer.is_empty() {
         return Err(io::Error::other("it closed the connection"));
     }

@@ -49,6 +49,11 @@ pub(super) fn read(section: &Section<'_>, name: &str, reached: bool) -> Process 
             .unwrap_or(Duration::from_secs(30)),
         health: health(section),
     };
+    let given = section.has("timeout").then_some(process.timeout);
+    section.within_total(
+        &[("timeout", given), ("idle-timeout", process.idle_timeout)],
+        process.total_timeout,
+    );
     check_program(section, &process);
     if !reached && matches!(process.program, Program::Command(_)) {
         for key in ["health", "timeout"].into_iter().chain(OF_VISITORS) {

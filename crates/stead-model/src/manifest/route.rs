@@ -8,6 +8,9 @@ use super::section::{Pair, Section, describe};
 use super::{Process, Program, Route, keys, values};
 use crate::config_error::{Problem, nearest};
 
+/// Processes that a hint names.
+const KNOWN_SHOWN: usize = 12;
+
 /// Every route of the file in its order, each with where it was read.
 pub(super) fn read<'a>(top: &Section<'a>) -> Vec<(Section<'a>, Route)> {
     let mut seen = Seen::default();
@@ -89,6 +92,13 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         total_timeout: section.duration("total-timeout", "1ms", "1d"),
         redirects: redirects(section, &mut seen.redirects),
     };
+    section.within_total(
+        &[
+            ("timeout", route.timeout),
+            ("idle-timeout", route.idle_timeout),
+        ],
+        route.total_timeout,
+    );
     if section.table.is_empty() {
         section.wrong(
             "`route` is empty".into(),
@@ -226,8 +236,16 @@ pub(super) fn check_processes(
     if processes.is_empty() {
         return;
     }
-    for (section, _) in routes {
-        let Some((_, value)) = section.value("process") else {
+    for (section, route) in routes {
+        let named = section.value("process");
+        let to = match &named {
+            None => Some("web"),
+            Some((_, value)) => value.get_ref().as_str(),
+        };
+        if let Some((name, process)) = to.and_then(|name| Some((name, processes.get(name)?))) {
+            check_total(section, route, name, process);
+        }
+        let Some((_, value)) = named else {
             continue;
         };
         let Some(name) = value.get_ref().as_str() else {
@@ -256,10 +274,45 @@ pub(super) fn check_processes(
             None => {
                 let problem =
                     Problem::new(format!("there is no `process.{}`", super::shorten(name)));
-                let hint = nearest(name, processes.keys().map(String::as_str))
-                    .map(|near| format!("did you mean \"{near}\"?"));
-                section.invalid("process", at, Problem { hint, ..problem });
+                let hint = match nearest(name, processes.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => known(processes),
+                };
+                section.invalid("process", at, problem.hint(hint));
             }
+        }
+    }
+}
+
+/// The processes that a route may name, in the order of the alphabet.
+fn known(processes: &BTreeMap<String, Process>) -> String {
+    let shown = processes.keys().take(KNOWN_SHOWN);
+    let shown: Vec<String> = shown.map(|name| format!("\"{name}\"")).collect();
+    let more = match processes.len().saturating_sub(KNOWN_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("known here: {}{more}", shown.join(", "))
+}
+
+/// A route's own time that the whole answer's time of its process cuts short.
+fn check_total(section: &Section<'_>, route: &Route, name: &str, process: &Process) {
+    let Some(total) = process.total_timeout else {
+        return;
+    };
+    if section.has("total-timeout") || matches!(process.program, Program::Static(_)) {
+        return;
+    }
+    for (key, time) in [
+        ("timeout", route.timeout),
+        ("idle-timeout", route.idle_timeout),
+    ] {
+        if time.is_some_and(|time| time > total) {
+            section.conflict(
+                key,
+                format!("it is longer than the `total-timeout` of `process.{name}`, which ends the answer first"),
+                "give the route a longer `total-timeout` of its own".to_owned(),
+            );
         }
     }
 }

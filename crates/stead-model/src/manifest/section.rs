@@ -242,6 +242,21 @@ impl<'a> Section<'a> {
         self.quoted(name, "has no unit", |number| format!("{number}s"), check)
     }
 
+    /// Report each of these times that cannot pass, since the `total-timeout` beside it is shorter.
+    pub(crate) fn within_total(&self, times: &[(&str, Option<Duration>)], total: Option<Duration>) {
+        for (name, time) in times {
+            if let (Some(time), Some(total)) = (time, total)
+                && *time > total
+            {
+                self.conflict(
+                    name,
+                    "it is longer than `total-timeout`, which ends the answer first",
+                    "a longer `total-timeout`, or none".to_owned(),
+                );
+            }
+        }
+    }
+
     /// A size that is not below `least`.
     pub(crate) fn size(&self, name: &str, least: &str) -> Option<u64> {
         self.quoted(

@@ -41,6 +41,18 @@ pub(super) fn report(file: &SourceFile<'_>, errors: &[Error]) -> bool {
 /// What is wrong with a line, as far as its look tells, else in the parser's words.
 fn explain(message: &str, source: &str) -> (String, Option<String>) {
     let not_toml = |why: &str| format!("not valid TOML: {why}");
+    if let Some(c) = source.chars().find(|c| c.is_control() && *c != '\t') {
+        let code = u32::from(c);
+        let hint = match c {
+            // No file name, variable or command can have one.
+            '\0' => "take it out".to_owned(),
+            _ => format!("take it out; in double quotes it is written `\\u{code:04x}`"),
+        };
+        return (
+            not_toml(&format!("the line has a control character, U+{code:04X}")),
+            Some(hint),
+        );
+    }
     if source.starts_with('{') {
         return (
             not_toml("this looks like JSON"),

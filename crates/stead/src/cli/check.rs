@@ -13,7 +13,10 @@ use crate::source;
   stead check                 of this directory
   stead check shop --json     as facts for a program
 
-Exit code 1: something is missing, `stead up` would fail.")]
+Nothing is built, and nothing of the app is run.
+
+Exit codes: 0 nothing is missing, 1 something is missing: `stead up` would fail, \
+2 bad invocation or configuration.")]
 pub(super) struct Arguments {
     /// The app's source
     #[arg(default_value = ".", hide_default_value = true)]

@@ -13,7 +13,11 @@ use crate::render::Terminal;
 #[command(after_help = "Examples:
   stead completions bash > ~/.local/share/bash-completion/completions/stead
   stead completions zsh > ~/.zfunc/_stead
-  stead completions fish > ~/.config/fish/completions/stead.fish")]
+  stead completions fish > ~/.config/fish/completions/stead.fish
+  stead completions elvish > ~/.config/elvish/lib/stead.elv      then `use stead` in rc.elv
+  stead completions powershell >> $PROFILE
+
+Exit codes: 0 printed, 1 could not be written, 2 bad invocation.")]
 pub(super) struct Arguments {
     /// For which shell
     shell: Shell,

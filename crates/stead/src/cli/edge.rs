@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::LogFormat;
+use super::values::{address, duration, threads};
 use crate::edge::{self, Options};
 use crate::problem::Problem;
 use crate::render::Terminal;
@@ -27,11 +28,21 @@ const STATE: &str = "/var/lib/stead/edge";
   stead edge upgrade                  let this program take the place of the one that runs
   stead edge status --json            how the edge that runs is, for a program
 
-The edge needs no privileges. Its routes come from an agent, over the control socket, which
-answers its own user and root alone. The last table is kept, so that an edge that is started without an
-agent serves at once.
+The edge needs no privileges. Its routes come from an agent, over the control socket, which \
+answers its own user and root alone. The last table is kept, so that an edge that is started \
+without an agent serves at once.
 
 Signals: SIGTERM or SIGINT lets requests in flight end, then stops; a second one stops at once.
+
+Files:
+  /run/stead/edge.sock        the control socket (--control)
+  /var/lib/stead/edge/        the table, and large bodies of slow visitors (--state)
+
+Environment:
+  LISTEN_FDS, LISTEN_PID      sockets from systemd, sd_listen_fds(3)
+  NOTIFY_SOCKET               is told READY=1, MAINPID and STOPPING=1, sd_notify(3)
+
+Exit codes: 0 stopped or replaced as asked, 1 could not start or take over, 2 bad invocation.
 
 This is the role of a host. `stead up` has an edge of its own inside and needs none of this."
 )]
@@ -46,7 +57,7 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 struct Role {
     /// Where visitors connect; may be given several times. Else systemd must pass sockets
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<SocketAddr>,
 
     /// Where the agent connects
@@ -70,7 +81,7 @@ struct Role {
     access_log: Option<PathBuf>,
 
     /// Threads that serve visitors [default: as many as suit this machine]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = threads)]
     threads: usize,
 
     /// Take the place of the edge whose connection standard input is
@@ -86,14 +97,16 @@ enum Question {
 
 /// Let another program take the place of the edge that runs, without losing a request
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The new program is started by the edge that runs, with its arguments. It takes the
-listening sockets and the agent's connection over, and the table; when it says that it serves, the old one
-stops accepting, ends each connection after its current request, and lets WebSockets
-and streams live until its drain time is over. If the new one does not come that far, nothing has changed.
+#[command(after_help = "Examples:
+  stead edge upgrade                           this program takes over
+  stead edge upgrade --binary /opt/stead-0.2   that one does
 
-Exit code 0: the new program serves."
-)]
+The new program is started by the edge that runs, with its arguments. It takes the listening \
+sockets, the agent's connection and the table over; when it says that it serves, the old one \
+stops accepting, ends each connection after its current request, and lets WebSockets and streams \
+live until its drain time is over. If the new one does not come that far, nothing has changed.
+
+Exit codes: 0 the new program serves, 1 it does not, and nothing has changed, 2 bad invocation.")]
 struct Upgrade {
     /// The program [default: the one that you call]
     #[arg(long, value_name = "PATH")]
@@ -103,7 +116,7 @@ struct Upgrade {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     within: Duration,
 
-    /// Of the edge that runs
+    /// The control socket of the edge that runs
     #[arg(long, value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
 
@@ -114,8 +127,14 @@ struct Upgrade {
 
 /// Say how the edge that runs is
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  stead edge status                            for a person
+  stead edge status --json                     for a program
+  stead edge status --control /tmp/edge.sock   of an edge that was started with that --control
+
+Exit codes: 0 it answered, 1 no edge answers there, 2 bad invocation.")]
 struct Status {
-    /// Of the edge that runs
+    /// The control socket of the edge that runs
     #[arg(long, value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
 
@@ -149,47 +168,6 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
                 take_over: role.take_over,
             };
             edge::run(options, terminal)
-        }
-    }
-}
-
-/// `500ms`, `30s`, `10m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let milliseconds = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("a time has a unit: `500ms`, `30s`, `10m` or `1h`".to_owned()),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(milliseconds))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a time is a number and a unit, such as `30s`".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_number_and_a_unit() {
-        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for wrong in [
-            "",
-            "10",
-            "m",
-            "-1s",
-            "1.5h",
-            "10d",
-            "99999999999999999999s",
-            "1é",
-        ] {
-            assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -13,7 +13,12 @@ use crate::source;
 #[command(after_help = "Examples:
   stead init --dry-run        show what would be written
   stead init shop             write shop/stead.toml
-  stead init --force          write it again, over the one that is there")]
+  stead init --force          write it again, over the one that is there
+
+Nothing of the app is run to find out. Each line of the file says where its value came from.
+
+Exit codes: 0 written (or printed), 1 there is one already, or nothing was detected, \
+2 bad invocation.")]
 pub(super) struct Arguments {
     /// The app's source
     #[arg(default_value = ".", hide_default_value = true)]

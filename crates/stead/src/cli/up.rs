@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::LogFormat;
+use super::values;
 use crate::problem::Problem;
 use crate::render::Terminal;
 use crate::source;
@@ -22,10 +23,17 @@ use crate::up::{self, AccessLog, Options};
 Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
 SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.
 
---watch reloads when a file of the source changes: code, templates, configuration, lock files.
-It passes over what git ignores, hidden directories, virtual environments, node_modules,
-volumes, databases, logs, static folders (the edge serves those as they are), editors' temporary
-files, and files that the app itself writes whenever it starts."
+--watch reloads when a file of the source changes: code, templates, configuration, lock files. \
+It passes over what git ignores, hidden directories, virtual environments, node_modules, \
+volumes, databases, logs, static folders (the edge serves those as they are), editors' temporary \
+files, and files that the app itself writes whenever it starts.
+
+Files:
+  DIR/stead.toml              what to run; without it, that is detected
+  DIR/.stead/                 what is kept: environments, volumes, secrets, logs/, metrics.sock
+
+Exit codes: 0 stopped as asked, 1 the first release did not start, or serving failed, \
+2 bad invocation or configuration."
 )]
 pub(super) struct Arguments {
     /// The app's source
@@ -33,7 +41,7 @@ pub(super) struct Arguments {
     dir: PathBuf,
 
     /// Where visitors connect; 0 is any free port
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 8000, value_parser = values::port)]
     port: u16,
 
     /// The name or address to listen on

@@ -19,7 +19,7 @@ pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
     let listens: Vec<String> = status.listens.iter().map(ToString::to_string).collect();
     let _ = writeln!(text, "  listens:     {}", listens.join(", "));
     let table = match status.generation {
-        None => "none: every request is answered 404".to_owned(),
+        None => "none yet: visitors wait 5 s for one, then get 421".to_owned(),
         Some(generation) => format!(
             "generation {generation}, {}, {}",
             counted(status.routes, "route"),
@@ -63,9 +63,33 @@ pub(crate) fn upgraded(pid: u32, version: &str, previous: u32, as_json: bool) ->
     }
 }
 
+/// What the drain time's end came to.
+pub(crate) fn cut_off(connections: usize) -> String {
+    let were = if connections == 1 { "was" } else { "were" };
+    let connections = counted(connections, "connection");
+    format!("{connections} {were} cut when the drain time was over\n")
+}
+
 fn counted(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_counted_as_many() {
+        assert_eq!(
+            cut_off(1),
+            "1 connection was cut when the drain time was over\n"
+        );
+        assert_eq!(
+            cut_off(2),
+            "2 connections were cut when the drain time was over\n"
+        );
     }
 }

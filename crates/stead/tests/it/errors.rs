@@ -131,6 +131,36 @@ fn a_port_in_use_names_the_program_that_has_it() {
 }
 
 #[test]
+fn an_edge_names_the_program_that_has_its_port() {
+    let tree = Tree::new(&[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = tree.said(&[
+        "edge",
+        "--listen",
+        &address,
+        "--state",
+        "edge",
+        "--control",
+        "edge.sock",
+    ]);
+    let own = std::fs::read_to_string("/proc/self/comm").unwrap();
+    assert!(
+        said.contains(&format!(
+            "the port is in use by `{}` (process {}",
+            own.trim(),
+            std::process::id()
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: stead edge --listen 127.0.0.1:"),
+        "{said}"
+    );
+    assert!(said.ends_with("--- exit code 1"), "{said}");
+}
+
+#[test]
 fn a_host_that_is_not_this_machines_is_refused() {
     let tree = Tree::wsgi();
     snapshot!(tree.said(&["up", "--port", "0", "--host", "192.0.2.1"]), @r#"

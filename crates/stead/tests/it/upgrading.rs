@@ -226,6 +226,17 @@ fn an_edge_that_is_started_again_serves_without_its_agent() {
 }
 
 #[test]
+fn an_edge_without_a_table_says_what_visitors_get() {
+    let host = Host::start(&[]);
+    let said = host.ask(&["status"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("then get 421"), "{said}");
+    let mut visitor = host.visit();
+    visitor.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
+    assert!(visitor.head().starts_with("http/1.1 421"));
+}
+
+#[test]
 fn a_second_edge_at_the_same_control_socket_is_refused() {
     let host = Host::start(&[]);
     let output = host.ask(&["--listen", "127.0.0.1:0", "--state", "/nonexistent/never"]);

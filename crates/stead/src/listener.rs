@@ -1,18 +1,38 @@
-//! The sockets that visitors connect to.
+//! The sockets that visitors connect to, and why one cannot be had.
+
+mod occupant;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::occupant;
 use crate::problem::{Problem, because};
 
 /// How many connections may wait to be accepted; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// How a verb is asked for another address than the one that it was given: a line that can be typed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb {
+    /// `stead up`, with `--host` and `--port`.
+    Up,
+    /// `stead edge`, with `--listen`.
+    Edge,
+}
+
+impl Verb {
+    fn with(self, wanted: SocketAddr, instead: SocketAddr) -> String {
+        match self {
+            Self::Up if wanted.ip() != instead.ip() => format!("stead up --host {}", instead.ip()),
+            Self::Up => format!("stead up --port {}", instead.port()),
+            Self::Edge => format!("stead edge --listen {instead}"),
+        }
+    }
+}
+
 /// Listen on every address that `host` has. With port 0, all have the same free port.
-pub(super) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
+pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = (bare, port)
         .to_socket_addrs()
@@ -30,12 +50,12 @@ pub(super) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
                 refusal.get_or_insert((address, error));
             }
-            Err(error) => return Err(refused(address, &error)),
+            Err(error) => return Err(refused(Verb::Up, address, &error)),
         }
     }
     match (listeners.is_empty(), refusal) {
         (false, _) => Ok(listeners),
-        (true, Some((address, error))) => Err(refused(address, &error)),
+        (true, Some((address, error))) => Err(refused(Verb::Up, address, &error)),
         (true, None) => Err(unknown_host(host)),
     }
 }
@@ -64,29 +84,35 @@ fn unknown_host(host: &str) -> Problem {
         .hint("stead up --host 127.0.0.1")
 }
 
-fn refused(address: SocketAddr, error: &io::Error) -> Problem {
+/// Why nobody can listen at `address`, and what can be typed instead.
+pub(crate) fn refused(verb: Verb, address: SocketAddr, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("cannot listen on `{address}`"));
+    let port = |port| verb.with(address, SocketAddr::new(address.ip(), port));
     match error.kind() {
         ErrorKind::AddrInUse => {
             let cause = match occupant::of(address) {
                 Some(occupant) => format!("the port is in use by {occupant}"),
                 None => "the port is in use by a program of another user".to_owned(),
             };
-            let problem = problem.cause(cause);
-            match free_port(address) {
-                Some(port) => problem.hint(format!("stead up --port {port}")),
-                None => problem.hint("stead up --port 0"),
-            }
+            problem
+                .cause(cause)
+                .hint(port(free_port(address).unwrap_or(0)))
         }
         ErrorKind::PermissionDenied if address.port() < 1024 => problem
             .cause(format!("port {} is for root alone", address.port()))
-            .hint("stead up --port 8000"),
-        ErrorKind::AddrNotAvailable => Problem {
-            fault: crate::problem::Fault::Invocation,
-            ..problem
-                .cause("this machine does not have that address")
-                .hint("stead up --host 0.0.0.0")
-        },
+            .hint(port(8000)),
+        ErrorKind::AddrNotAvailable => {
+            let all = match address {
+                SocketAddr::V4(_) => IpAddr::from([0; 4]),
+                SocketAddr::V6(_) => IpAddr::from([0; 16]),
+            };
+            Problem {
+                fault: crate::problem::Fault::Invocation,
+                ..problem
+                    .cause("this machine does not have that address")
+                    .hint(verb.with(address, SocketAddr::new(all, address.port())))
+            }
+        }
         _ => problem.cause(because(error)),
     }
 }
@@ -121,6 +147,26 @@ mod tests {
         let expected = format!("process {}", std::process::id());
         assert!(problem.causes[0].contains(&expected), "{problem:?}");
         assert!(problem.hint.unwrap().starts_with("stead up --port "));
+    }
+
+    #[test]
+    fn what_can_be_typed_instead_is_of_the_verb_that_was_asked() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let problem = refused(Verb::Edge, address, &listen(address).unwrap_err());
+        let expected = format!("process {}", std::process::id());
+        assert!(problem.causes[0].contains(&expected), "{problem:?}");
+        let hint = problem.hint.unwrap();
+        assert!(hint.starts_with("stead edge --listen 127.0.0.1:"), "{hint}");
+
+        let elsewhere = "192.0.2.1:80".parse().unwrap();
+        let error = ErrorKind::AddrNotAvailable.into();
+        let hint = |verb| refused(verb, elsewhere, &error).hint.unwrap();
+        assert_eq!(hint(Verb::Up), "stead up --host 0.0.0.0");
+        assert_eq!(hint(Verb::Edge), "stead edge --listen 0.0.0.0:80");
+        let error = ErrorKind::PermissionDenied.into();
+        let hint = refused(Verb::Edge, elsewhere, &error).hint.unwrap();
+        assert_eq!(hint, "stead edge --listen 192.0.2.1:8000");
     }
 
     #[test]
