@@ -30,7 +30,7 @@ from time import monotonic, sleep
 # Kinds of frames from the edge.
 REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST, ON_CONNECTION = range(1, 7)
 # Kinds of frames to the edge, where they are in a frame's header: above the payload's length.
-HEAD, BODY, END, FILE, ABORT = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24
+HEAD, BODY, END, FILE, ABORT, HINTS = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24, 6 << 24
 LENGTH_BITS = 24
 LONGEST_PAYLOAD = (1 << LENGTH_BITS) - 1
 HEADER = Struct("<I")
@@ -477,6 +477,22 @@ class Exchange(object):
         self.bodiless = self.head_request or not may_have_body
         return self.write
 
+    def send_hints(self, headers):
+        """`wsgi.early_hints`: tell the visitor's browser what the page will need (103, RFC 8297), while the
+        app still works at it. After the head it comes too late, and is dropped."""
+        parts = []
+        for name, value in headers:
+            if (header_names.get(name) or check_name(name)) == ORDINARY:
+                parts += name, value
+        try:
+            hints = "\0".join(parts).encode("latin-1")
+        except (TypeError, UnicodeEncodeError):
+            raise explain_head(parts) from None
+        if LF in hints or CR in hints or parts and hints.count(NUL) != len(parts) - 1:
+            raise explain_head(parts)
+        if parts and not self.head_sent and not self.ended:
+            self.send(HEADER.pack(len(hints) | HINTS) + hints)
+
     def is_whole(self, body):
         """Whether this is all of a response's body and can go with its head and END in one write."""
         return (
@@ -676,7 +692,8 @@ def serve_requests(worker, exchange):
     """Answer the requests of one connection until the edge closes it or the worker drains."""
     # This loop is what every request pays for: what it needs is kept in local names.
     app = worker.app
-    worker_environ = worker.environ
+    worker_environ = dict(worker.environ)
+    worker_environ["wsgi.early_hints"] = exchange.send_hints
     recv_into = exchange.mailbox.recv_into
     send = exchange.send
     start_response = exchange.start_response

@@ -475,7 +475,10 @@ impl Exchange<'_, '_> {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
             )
         });
-        let spoken = matches!(&self.decoder, Decoder::Http(decoder) if decoder.has_spoken());
+        let spoken = match &self.decoder {
+            Decoder::Frames(decoder) => decoder.has_spoken(),
+            Decoder::Http(decoder) => decoder.has_spoken(),
+        };
         if !self.response.has_begun() && self.received.is_empty() && ended && !spoken {
             return Failure::Closed;
         }

@@ -27,6 +27,7 @@ pub(crate) mod response {
     pub(crate) const END: u8 = 3;
     pub(crate) const FILE: u8 = 4;
     pub(crate) const ABORT: u8 = 5;
+    pub(crate) const HINTS: u8 = 6;
 }
 
 /// A frame's header.

@@ -54,10 +54,16 @@ pub(crate) struct Response<'a> {
     pub(crate) length: u64,
     /// A value for [`STICKY_COOKIE`], and whether it is for HTTPS alone.
     sticky: Option<(RequestId, bool)>,
+    /// How many interim responses were passed on.
+    interim: u8,
 }
 
 /// The cookie by which a visitor comes back to the same instance. Its value is random and says nothing.
 pub(crate) const STICKY_COOKIE: &[u8] = b"stead-sticky";
+
+/// Interim responses that are passed on for one request. More are dropped: each costs the visitor's client
+/// a head, and none is needed to understand the answer.
+pub(crate) const MOST_INTERIM: u8 = 16;
 
 /// The response of an upstream cannot be passed on; a sentence for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,7 @@ impl<'s> Response<'s> {
             status: 0,
             length: 0,
             sticky: None,
+            interim: 0,
         }
     }
 
@@ -219,10 +226,51 @@ impl<'s> Response<'s> {
     /// `100 Continue`, ahead of the head.
     pub(crate) fn interim_continue(&self, output: &mut Output) {
         if self.shape.http2 {
-            http2::response::append_interim(output, 100);
+            http2::response::append_interim(output, 100, std::iter::empty());
         } else {
             output.write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
+    }
+
+    /// Pass an interim response on, ahead of the head (RFC 9110 section 15.2): `103 Early Hints`, say (RFC 8297).
+    /// A visitor of HTTP/1.0 gets none. `100 Continue` is dropped: whoever waits for that has it from the edge.
+    pub(crate) fn interim<'a>(
+        &mut self,
+        output: &mut Output,
+        status: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Result<(), Malformed> {
+        let code = status_code(status)?;
+        let mut names_headers = false;
+        for (name, value) in headers.clone() {
+            check_header(name, value)?;
+            names_headers |= name.eq_ignore_ascii_case(b"connection") && names_any(value);
+        }
+        let understands = self.shape.http11 || self.shape.http2;
+        if code == 100 || !understands || self.has_begun() || self.interim == MOST_INTERIM {
+            return Ok(());
+        }
+        self.interim += 1;
+        let named = |name: &[u8]| names_headers && is_named(name, headers.clone());
+        let others = headers
+            .clone()
+            .filter(|(name, _)| passes(name) && !named(name));
+        if self.shape.http2 {
+            http2::response::append_interim(output, code, others);
+            return Ok(());
+        }
+        output.write_with(|out| {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            out.extend_from_slice(status);
+            for (name, value) in others {
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(name);
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(value);
+            }
+            out.extend_from_slice(b"\r\n\r\n");
+        });
+        Ok(())
     }
 
     /// The instance has switched protocols. `false`: nothing was written, since the instance's own 101 is to be

@@ -77,6 +77,20 @@ def write(environ, start_response):
     return [b"and returned"]
 
 
+def hints(environ, start_response):
+    send = environ["wsgi.early_hints"]
+    send([("Link", "</a.css>"), ("Link", "</b.js>"), ("Connection", "close"), ("Content-Length", "3")])
+    send([])
+    start_response("200 OK", TEXT)
+    send([("Link", "</c.css>")])
+    yield b"first"
+    send([("Link", "</too-late.css>")])
+
+
+def wrong_hints(environ, start_response):
+    environ["wsgi.early_hints"]([("Link", "a\r\nSet-Cookie: b")])
+
+
 def generator(environ, start_response):
     start_response("200 OK", TEXT)
     for number in range(3):
@@ -322,7 +336,7 @@ def sleepy(environ, start_response):
 
 apps = {
     "/hello": hello, "/seen": seen, "/environ": show_environ, "/process": process, "/write": write,
-    "/generator": generator, "/late-head": late_head, "/paused": paused, "/release": release,
+    "/generator": generator, "/hints": hints, "/wrong-hints": wrong_hints, "/late-head": late_head, "/paused": paused, "/release": release,
     "/replaced": replaced, "/not-replaced": not_replaced, "/twice": twice, "/raises": raises,
     "/raises-within": raises_within, "/raises-exit": raises_exit, "/raises-interrupt": raises_interrupt,
     "/recurses": recurses, "/exhausts": exhausts, "/raises-in-close": raises_in_close, "/one-of": one_of,

@@ -21,7 +21,7 @@ WORKER = os.path.join(os.path.dirname(HERE), "stead_worker.py")
 REQUEST, REQUEST_STREAMED, BODY, END, ABORT, ON_CONNECTION = range(1, 7)
 # Longest message of a mailbox, bytes.
 LONGEST_MESSAGE = 48 * 1024
-KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT"}
+KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT", 6: "HINTS"}
 # Nothing here takes that long: whoever waits longer has found a hang.
 PATIENCE = 20
 

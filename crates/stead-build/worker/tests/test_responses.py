@@ -39,6 +39,14 @@ class Conforming(ServedTest):
         self.assertEqual(response.body, b"written twice and returned")
         self.assertEqual(response.frames[:2], ["HEAD", "BODY"])
 
+    def test_early_hints_are_sent_at_once_until_the_head_is(self):
+        self.edge.send(frame(REQUEST, marshalled(environ_for("/hints"))))
+        self.assertEqual(self.edge.next_frame(), ("HINTS", b"Link\0</a.css>\0Link\0</b.js>"))
+        self.assertEqual(self.edge.next_frame(), ("HINTS", b"Link\0</c.css>"))
+        response = self.edge.response()
+        self.assertEqual((response.body, response.frames), (b"first", ["HEAD", "BODY", "END"]))
+        self.assertEqual(self.ask("/wrong-hints").frames, ["ABORT"])
+
     def test_generator_is_sent_piece_by_piece(self):
         response = self.ask("/generator")
         self.assertEqual(response.body, b"piece 0\npiece 1\npiece 2\n")

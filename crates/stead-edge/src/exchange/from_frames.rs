@@ -13,6 +13,9 @@ use crate::visitor::Output;
 /// Longest head of a response, bytes.
 const HEAD_LIMIT: usize = 256 * 1024;
 
+/// The status of `wsgi.early_hints` (RFC 8297).
+const EARLY_HINTS: &[u8] = b"103 Early Hints";
+
 /// Most headers of a response.
 const MOST_HEADERS: usize = 128;
 
@@ -23,12 +26,19 @@ pub(crate) struct FrameDecoder {
     body_left: usize,
     /// The frame at the front of the buffer needs so many bytes to be read.
     wanted: usize,
+    /// Early hints came: the app has the request.
+    has_spoken: bool,
 }
 
 impl FrameDecoder {
     /// How many bytes the buffer must be able to hold.
     pub(super) fn room(&self) -> usize {
         self.wanted.max(SIZE)
+    }
+
+    /// Early hints came, so the app has seen the request.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
     }
 
     /// Read what there is. `true`: the response is complete.
@@ -78,6 +88,13 @@ impl FrameDecoder {
                     )
                     .map_err(|Malformed(why)| broken(why))?;
                 }
+                kind::HINTS if !response.has_begun() => {
+                    self.has_spoken = true;
+                    let pairs = Pairs::parse(payload.split(|&byte| byte == 0));
+                    pairs
+                        .and_then(|pairs| response.interim(output, EARLY_HINTS, pairs.iter()))
+                        .map_err(|Malformed(why)| broken(why))?;
+                }
                 kind::FILE if response.has_begun() => {
                     let (offset, length) =
                         file(payload).ok_or_else(|| broken("a malformed frame"))?;
@@ -119,19 +136,35 @@ fn head(
 ) -> Result<(), Malformed> {
     let mut parts = payload.split(|&byte| byte == 0);
     let status = parts.next().unwrap_or_default();
-    if parts.clone().count() % 2 != 0 {
-        return Err(Malformed("a header without a value"));
-    }
-    let mut pairs: [(&[u8], &[u8]); MOST_HEADERS] = [(b"", b""); MOST_HEADERS];
-    let mut count = 0;
-    while let Some(name) = parts.next() {
-        if count == MOST_HEADERS {
-            return Err(Malformed("more headers than anybody needs"));
+    response.head(output, status, Pairs::parse(parts)?.iter(), whole)
+}
+
+/// Names and values of headers.
+struct Pairs<'a> {
+    pairs: [(&'a [u8], &'a [u8]); MOST_HEADERS],
+    count: usize,
+}
+
+impl<'a> Pairs<'a> {
+    fn parse(mut parts: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Self, Malformed> {
+        if !parts.clone().count().is_multiple_of(2) {
+            return Err(Malformed("a header without a value"));
         }
-        pairs[count] = (name, parts.next().unwrap_or_default());
-        count += 1;
+        let mut pairs: [(&[u8], &[u8]); MOST_HEADERS] = [(b"", b""); MOST_HEADERS];
+        let mut count = 0;
+        while let Some(name) = parts.next() {
+            if count == MOST_HEADERS {
+                return Err(Malformed("more headers than anybody needs"));
+            }
+            pairs[count] = (name, parts.next().unwrap_or_default());
+            count += 1;
+        }
+        Ok(Self { pairs, count })
     }
-    response.head(output, status, pairs[..count].iter().copied(), whole)
+
+    fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+        self.pairs[..self.count].iter().copied()
+    }
 }
 
 /// The body's length, if everything up to its end is in `data` already.

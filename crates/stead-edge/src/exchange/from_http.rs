@@ -189,8 +189,12 @@ impl HttpDecoder {
         if response.is_to_tunnel() && (200..300).contains(&code) {
             return Err(NOT_SWITCHED);
         }
+        let mut status = code.to_string().into_bytes();
+        status.push(b' ');
+        status.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());
         if (100..200).contains(&code) {
             self.has_spoken = true;
+            response.interim(output, &status, pairs)?;
             return Ok(Some((used, false)));
         }
         let (mut length, mut coded, mut close, mut keep) = (None, false, false, false);
@@ -237,9 +241,6 @@ impl HttpDecoder {
         };
         self.keep_alive =
             !matches!(self.place, Place::Close) && !close && !contradicts && (http11 || keep);
-        let mut status = code.to_string().into_bytes();
-        status.push(b' ');
-        status.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());
         response.head(output, &status, pairs, None)?;
         Ok(Some((used, false)))
     }

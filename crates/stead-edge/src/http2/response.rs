@@ -37,10 +37,17 @@ pub(crate) fn append_head<'a>(
 }
 
 /// Write an interim response (RFC 9110 section 15.2).
-pub(crate) fn append_interim(output: &mut Output, status: u16) {
+pub(crate) fn append_interim<'a>(
+    output: &mut Output,
+    status: u16,
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
     output.write_frames(|out| {
         let start = begin(out);
         encode::status(out, status);
+        for (name, value) in headers {
+            encode::field(out, name, value);
+        }
         finish(out, start, false);
     });
 }

@@ -10,6 +10,7 @@ mod drains;
 mod faults;
 mod forwarding;
 mod framing;
+mod hints;
 mod http2;
 mod http_upstreams;
 mod invalid;

@@ -307,7 +307,7 @@ impl Visitor {
             body: Vec::new(),
             cut: false,
         };
-        if status == 100 {
+        if (100..200).contains(&status) && status != 101 {
             return self.answer(is_head);
         }
         if is_head || status == 204 || status == 304 {

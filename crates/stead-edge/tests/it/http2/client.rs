@@ -274,7 +274,7 @@ fn parse(bytes: &[u8]) -> Event {
 
 /// The edge's heads have no Huffman codes and no dynamic table.
 fn fields(block: &[u8]) -> Vec<(String, String)> {
-    const STATIC: [(usize, &str); 22] = [
+    const STATIC: [(usize, &str); 23] = [
         (8, ":status"),
         (18, "accept-ranges"),
         (20, "access-control-allow-origin"),
@@ -292,6 +292,7 @@ fn fields(block: &[u8]) -> Vec<(String, String)> {
         (34, "etag"),
         (36, "expires"),
         (44, "last-modified"),
+        (45, "link"),
         (46, "location"),
         (53, "retry-after"),
         (54, "server"),

@@ -99,6 +99,33 @@ fn bodies_of_every_size_come_and_go_whole() {
 }
 
 #[test]
+fn early_hints_are_heads_before_the_head() {
+    let app = r#"
+def app(environ, start_response):
+    for name in ("a", "b"):
+        environ["wsgi.early_hints"]([("Link", "</%s.css>" % name)])
+    start_response("200 OK", [])
+    return [b"hello"]
+"#;
+    let (running, _worker) = Running::app(app, 1);
+    let mut client = Client::new(&running);
+    client.send(&get(1));
+    let events = client.until(|event| matches!(event, Event::Data(1, _, true)));
+    let heads: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Head(1, fields, false) => Some(fields),
+            Event::Head(_, fields, _) => panic!("{fields:?}"),
+            _ => None,
+        })
+        .collect();
+    let status = |at: usize| heads[at][0].1.as_str();
+    assert_eq!((status(0), status(1), status(2)), ("103", "103", "200"));
+    assert_eq!(heads[0][1..], [("link".to_owned(), "</a.css>".to_owned())]);
+    assert_eq!(heads.len(), 3);
+}
+
+#[test]
 fn many_streams_are_answered_side_by_side() {
     let (running, _worker) = Running::app(APP, 8);
     let mut client = Client::new(&running);
