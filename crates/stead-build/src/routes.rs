@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use stead_model::manifest::{Manifest, Program, Route as Wanted};
-use stead_model::routing::{Folder, Route, RouteTimeouts, Target};
+use stead_model::routing::{Folder, Moved, Route, RouteTimeouts, Target};
+
+mod rules;
 
 /// Largest request body when the manifest says nothing.
 const BODY_LIMIT: u64 = 100 * 1024 * 1024;
@@ -30,9 +32,16 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         "" => "/",
         path => path,
     };
+    let rules = rules::of(wanted);
+    // Who is sent elsewhere is let in there, or not.
+    let headers = rules::headers(wanted);
     let route = |hosts: Vec<String>, path: &str, target| Route {
         hosts,
         path: path.to_owned(),
+        rules: match target {
+            Target::Redirect { .. } | Target::Moved(_) => headers.clone(),
+            Target::Upstream(_) | Target::Folder(_) => rules.clone(),
+        },
         target,
         body_limit,
         timeouts: RouteTimeouts {
@@ -41,9 +50,12 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
             total: wanted.total_timeout,
         },
     };
+    let status = wanted.redirect_status.unwrap_or(308);
+    let redirects = || wanted.redirects.iter();
     let mut routes = Vec::new();
-    for (from, to) in &wanted.redirects {
-        let target = Target::Redirect { host: to.clone() };
+    for (from, to) in redirects().filter(|(from, _)| !from.starts_with('/')) {
+        let host = to.clone();
+        let target = Target::Redirect { host, status };
         routes.push(route(vec![from.clone()], "/", target));
     }
     // A host that is only sent elsewhere is not served here as well.
@@ -56,6 +68,13 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
     if hosts.is_empty() && !wanted.hosts.is_empty() {
         return routes;
     }
+    let prefixes = redirects()
+        .filter(|(from, to)| from.starts_with('/') && !Wanted::is_for_one_path(from, to));
+    for (from, to) in prefixes {
+        let to = to.clone();
+        let target = Target::Moved(Moved { to, status });
+        routes.push(route(hosts.clone(), from, target));
+    }
     for (prefix, folder) in &wanted.static_folders {
         let target = Target::Folder(Folder {
             root: code.join(folder),
@@ -64,11 +83,16 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         routes.push(route(hosts.clone(), prefix, target));
     }
     let process = wanted.process.as_deref().unwrap_or("web");
-    let target = match manifest
+    let program = manifest
         .process
         .get(process)
-        .map(|process| &process.program)
-    {
+        .map(|process| &process.program);
+    let is_moved = routes
+        .iter()
+        .any(|route| route.path == path && matches!(route.target, Target::Moved(_)));
+    let target = match program {
+        // All of it is sent elsewhere.
+        _ if is_moved => None,
         Some(Program::Static(folder)) => Some(Target::Folder(Folder {
             root: code.join(folder),
             fallback: None,

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             target: Target::Upstream("app.web".into()),
             body_limit: 64 << 20,
             timeouts: stead_model::routing::RouteTimeouts::default(),
+            rules: None,
         }],
         upstreams: [("app.web".to_owned(), upstream)].into(),
     };

@@ -8,7 +8,7 @@ use stead_model::routing::InstanceId;
 
 use crate::Shared;
 use crate::deadline::Deadline;
-use crate::forward::{self, RequestId};
+use crate::forward::{self, RequestId, Ruled};
 use crate::frames::Connection;
 use crate::head::{Head, Refusal};
 use crate::page::{self, Reason};
@@ -21,6 +21,7 @@ use crate::visitor::Visitor;
 
 mod body;
 mod folder;
+mod rules;
 mod upstream;
 
 use upstream::Limits;
@@ -48,6 +49,8 @@ pub(crate) struct Request<'a> {
     pub(crate) response: Response<'a>,
     pub(crate) id: RequestId,
     pub(crate) times: Times,
+    /// What the route's rules make of it.
+    pub(crate) ruled: Option<Box<Ruled>>,
 }
 
 /// Who answered, and how long it took.
@@ -93,6 +96,7 @@ pub(crate) async fn request(
         response: Response::new(shape),
         id: forward::new_id(),
         times: Times::default(),
+        ruled: None,
     };
     let next = request.route().await;
     upkeep::record(
@@ -170,6 +174,11 @@ impl Request<'_> {
             let known = table.router.knows_host(head.host());
             return self.error(if known { 404 } else { 421 });
         };
+        if let Some(rules) = &entry.rules
+            && let Some(next) = self.follow(rules, &clean, entry.prefix_length)
+        {
+            return next;
+        }
         match &entry.target {
             Target::Upstream(index) => {
                 let upstream = Arc::clone(&table.upstreams[*index]);
@@ -191,15 +200,12 @@ impl Request<'_> {
                     },
                 }
             }
-            Target::Redirect(host) => {
+            Target::Redirect(host, status) => {
                 let mut location = format!("{}://{host}", self.connection.scheme).into_bytes();
                 location.extend_from_slice(head.path());
-                if let Some(query) = head.query() {
-                    location.push(b'?');
-                    location.extend_from_slice(query);
-                }
-                self.simple(b"308 Permanent Redirect", &[("Location", &location)])
+                self.redirect(location, *status)
             }
+            Target::Moved(moved) => self.moved(moved, entry.prefix_length),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Which of a request's headers an upstream gets to see, and what the edge adds.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::frames::Connection;
 use crate::head::Head;
 use crate::response::{is_named, names_any};
+use crate::rules::Rules;
 
 /// A request id: 16 bytes of lower-case hexadecimal.
 pub(crate) type RequestId = [u8; 32];
@@ -24,6 +26,25 @@ pub(crate) struct Forwarded<'a> {
     id: &'a RequestId,
     /// When a `Connection` header names headers: where to look.
     named: Option<&'a Head>,
+    /// What the route changes.
+    ruled: Option<&'a Ruled>,
+}
+
+/// What a route's rules make of one request.
+#[derive(Debug)]
+pub(crate) struct Ruled {
+    pub(crate) rules: Arc<Rules>,
+    /// The path that the app gets in place of the visitor's, encoded, and the prefix that it must put before its
+    /// own links.
+    pub(crate) rewritten: Option<Rewritten>,
+}
+
+/// See [`Ruled::rewritten`].
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    pub(crate) path: Vec<u8>,
+    /// Decoded; empty when the app's paths have nothing to do with the visitor's.
+    pub(crate) prefix: Vec<u8>,
 }
 
 impl<'a> Forwarded<'a> {
@@ -43,7 +64,34 @@ impl<'a> Forwarded<'a> {
             port,
             id,
             named,
+            ruled: None,
         }
+    }
+
+    /// With what the route changes.
+    pub(crate) fn with(self, ruled: Option<&'a Ruled>) -> Self {
+        Self { ruled, ..self }
+    }
+
+    /// Headers that the edge sets on some routes only.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let prefix = Some(self.prefix()).filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map(|prefix| (&b"X-Forwarded-Prefix"[..], prefix));
+        let ruled = self.ruled.into_iter();
+        prefix
+            .into_iter()
+            .chain(ruled.flat_map(|ruled| ruled.rules.request.set()))
+    }
+
+    /// The path that the app gets, if it is not the visitor's: encoded.
+    pub(crate) fn path(&self) -> Option<&[u8]> {
+        Some(&self.ruled?.rewritten.as_ref()?.path)
+    }
+
+    /// What was taken off the visitor's path, decoded: `SCRIPT_NAME`.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        let rewritten = self.ruled.and_then(|ruled| ruled.rewritten.as_ref());
+        rewritten.map_or(b"", |rewritten| &rewritten.prefix)
     }
 
     /// The headers that the edge sets.
@@ -61,7 +109,11 @@ impl<'a> Forwarded<'a> {
 
     /// A header of the visitor's that the upstream gets.
     pub(crate) fn passes(&self, name: &[u8]) -> bool {
-        !is_own(name) && self.named.is_none_or(|head| !is_hop(name, head))
+        !is_own(name)
+            && self.named.is_none_or(|head| !is_hop(name, head))
+            && self
+                .ruled
+                .is_none_or(|ruled| ruled.rules.request.keeps(name))
     }
 }
 
@@ -151,13 +203,13 @@ pub(crate) fn append_http_head(
     upgrade: bool,
 ) {
     let target: &[u8] = match head.target() {
-        target @ ([b'/', ..] | b"*") => target,
+        target @ ([b'/', ..] | b"*") if forwarded.path().is_none() => target,
         _ => b"",
     };
     out.extend_from_slice(head.method());
     out.push(b' ');
     if target.is_empty() {
-        out.extend_from_slice(head.path());
+        out.extend_from_slice(forwarded.path().unwrap_or(head.path()));
         if let Some(query) = head.query() {
             out.push(b'?');
             out.extend_from_slice(query);
@@ -183,6 +235,9 @@ pub(crate) fn append_http_head(
     }
     for (name, value) in forwarded.headers() {
         line(name.as_bytes(), value);
+    }
+    for (name, value) in forwarded.others() {
+        line(name, value);
     }
     if upgrade {
         line(b"Connection", b"Upgrade");

@@ -345,9 +345,11 @@ impl FuzzRouter {
             path,
             target: Target::Redirect {
                 host: "elsewhere.example".into(),
+                status: 308,
             },
             body_limit: 0,
             timeouts: stead_model::routing::RouteTimeouts::default(),
+            rules: None,
         };
         let mut routes: Vec<Route> = ["", "a.test", "*.test", "*.a.test", "[::1]", "127.0.0.1"]
             .iter()

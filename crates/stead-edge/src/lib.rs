@@ -32,6 +32,7 @@ mod probe;
 mod record;
 mod response;
 mod router;
+mod rules;
 mod spool;
 mod table;
 mod transport;

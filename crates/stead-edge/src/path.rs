@@ -166,6 +166,43 @@ pub(crate) fn clean(path: &[u8]) -> Result<CleanPath<'_>, Refusal> {
     })
 }
 
+/// What follows the first `length` bytes of the clean path, in the path as it was sent: nothing, or it begins with
+/// exactly one slash. A backslash is encoded, which browsers take for a slash. `path` was accepted by [`clean`].
+pub(crate) fn after(path: &[u8], length: usize) -> Vec<u8> {
+    let (mut at, mut seen, mut after_slash) = (0, 0, false);
+    let one = |at: usize| match path.get(at..) {
+        Some([b'%', rest @ ..]) => decode_escape(rest).map_or((b'%', 1), |(byte, _)| (byte, 3)),
+        Some([byte, ..]) => (*byte, 1),
+        _ => (0, 0),
+    };
+    while at < path.len() {
+        let (byte, width) = one(at);
+        let repeated = byte == b'/' && after_slash;
+        if seen == length && !repeated {
+            break;
+        }
+        if !repeated {
+            seen += 1;
+        }
+        after_slash = byte == b'/';
+        at += width;
+    }
+    let mut rest = Vec::with_capacity(path.len() - at + 1);
+    while at < path.len() && one(at).0 == b'/' {
+        at += one(at).1;
+        if rest.is_empty() {
+            rest.push(b'/');
+        }
+    }
+    for &byte in &path[at..] {
+        match byte {
+            b'\\' => rest.extend_from_slice(b"%5C"),
+            _ => rest.push(byte),
+        }
+    }
+    rest
+}
+
 /// Most paths: nothing to decode, to merge or to refuse.
 fn is_plain(path: &[u8]) -> bool {
     let mut after_slash = false;

@@ -9,6 +9,7 @@ use crate::date;
 use crate::forward::RequestId;
 use crate::head::tokens;
 use crate::http2;
+use crate::rules::Rules;
 use crate::visitor::Output;
 
 /// What a response must know of its request.
@@ -56,6 +57,8 @@ pub(crate) struct Response<'a> {
     sticky: Option<(RequestId, bool)>,
     /// How many interim responses were passed on.
     interim: u8,
+    /// What the route asks of its responses.
+    rules: Option<Arc<Rules>>,
 }
 
 /// The cookie by which a visitor comes back to the same instance. Its value is random and says nothing.
@@ -78,6 +81,7 @@ impl<'s> Response<'s> {
             length: 0,
             sticky: None,
             interim: 0,
+            rules: None,
         }
     }
 
@@ -116,6 +120,11 @@ impl<'s> Response<'s> {
         self.sticky = Some((value, secure));
     }
 
+    /// The route's rules hold for it. Before `head`.
+    pub(crate) fn follow(&mut self, rules: Arc<Rules>) {
+        self.rules = Some(rules);
+    }
+
     /// After this response the connection takes no other request. Before `head`.
     pub(crate) fn close(&mut self) {
         self.shape.keep_alive = false;
@@ -124,6 +133,54 @@ impl<'s> Response<'s> {
     /// Write the head. `status` is `200 OK`; `whole` is the body's length when all of it is known
     /// already. Nothing is written when something in it is malformed.
     pub(crate) fn head<'a>(
+        &mut self,
+        output: &mut Output,
+        status: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        whole: Option<u64>,
+    ) -> Result<(), Malformed> {
+        if self.rules.is_none() && self.sticky.is_none() {
+            return self.write_head(output, status, headers, whole);
+        }
+        self.edited_head(output, status, headers, whole)
+    }
+
+    /// The head with what the edge changes in it.
+    fn edited_head<'a>(
+        &mut self,
+        output: &mut Output,
+        status: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        whole: Option<u64>,
+    ) -> Result<(), Malformed> {
+        let rules = self.rules.clone();
+        let mut cookie = Vec::new();
+        let mut list: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
+        for (name, value) in headers {
+            if rules
+                .as_ref()
+                .is_none_or(|rules| rules.response.keeps(name))
+            {
+                list.push((name, value));
+            }
+        }
+        if let Some(rules) = &rules {
+            list.extend(rules.response.set());
+        }
+        if let Some((value, secure)) = &self.sticky {
+            cookie.extend_from_slice(STICKY_COOKIE);
+            cookie.push(b'=');
+            cookie.extend_from_slice(value);
+            cookie.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax");
+            if *secure {
+                cookie.extend_from_slice(b"; Secure");
+            }
+            list.push((b"Set-Cookie", &cookie));
+        }
+        self.write_head(output, status, list.iter().copied(), whole)
+    }
+
+    fn write_head<'a>(
         &mut self,
         output: &mut Output,
         status: &[u8],
@@ -180,7 +237,6 @@ impl<'s> Response<'s> {
         }
         let keeps_alive = self.keeps_alive();
         let (http11, chunked) = (self.shape.http11, self.framing == Framing::Chunked);
-        let sticky = self.sticky;
         output.write_with(|out| {
             out.extend_from_slice(b"HTTP/1.1 ");
             out.extend_from_slice(status);
@@ -198,16 +254,6 @@ impl<'s> Response<'s> {
             }
             if chunked {
                 out.extend_from_slice(b"\r\nTransfer-Encoding: chunked");
-            }
-            if let Some((value, secure)) = sticky {
-                out.extend_from_slice(b"\r\nSet-Cookie: ");
-                out.extend_from_slice(STICKY_COOKIE);
-                out.push(b'=');
-                out.extend_from_slice(&value);
-                out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax");
-                if secure {
-                    out.extend_from_slice(b"; Secure");
-                }
             }
             if !has_date {
                 out.extend_from_slice(b"\r\nDate: ");
@@ -386,7 +432,7 @@ fn status_code(status: &[u8]) -> Result<u16, Malformed> {
     }
 }
 
-fn check_header(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn check_header(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     if name.is_empty() || !name.iter().all(token) {
         return Err(Malformed("malformed header name"));
@@ -458,11 +504,16 @@ fn append_hex(out: &mut Vec<u8>, number: u64) {
 pub(crate) fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
         204 => "No Content",
         206 => "Partial Content",
         304 => "Not Modified",
         308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",

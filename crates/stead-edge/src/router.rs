@@ -9,11 +9,14 @@ mod host;
 mod validate;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use stead_model::routing::{RouteTimeouts, RoutingTable};
+use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
 
 use crate::folder::Folder;
+use crate::rules::Rules;
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
+pub(crate) use validate::path as check_path;
 
 /// What a route's target is, with names resolved.
 #[derive(Debug)]
@@ -27,8 +30,10 @@ pub(crate) enum Target {
         /// Position as in [`Target::Upstream`].
         fallback: Option<usize>,
     },
-    /// 308 to this host, perhaps with a port, with the request's path and query as they were sent.
-    Redirect(String),
+    /// To this host, perhaps with a port, with the request's path and query as they were sent; and the status.
+    Redirect(String, u16),
+    /// To this path or URL, with what follows the route's own path, and the query.
+    Moved(Moved),
 }
 
 /// One route.
@@ -43,6 +48,8 @@ pub(crate) struct RouteEntry {
     /// Bytes of the *clean* path that are the route's own; a folder's file is named by what
     /// follows them, which is nothing or begins with a slash. 0 for the route `/`.
     pub(crate) prefix_length: usize,
+    /// What else it asks; `None`, for most: nothing.
+    pub(crate) rules: Option<Arc<Rules>>,
 }
 
 /// A routing table, made ready for look-ups.
@@ -70,8 +77,10 @@ impl Router {
             let hosts = validate::hosts(route)?;
             let index = router.entries.len();
             let target = validate::target(route, &hosts, &positions)?;
+            let rules = route.rules.as_deref().map(Rules::new).transpose()?;
             router.entries.push(RouteEntry {
                 target,
+                rules: rules.map(Arc::new),
                 body_limit: route.body_limit,
                 timeouts: route.timeouts,
                 prefix_length: path.len(),

@@ -34,7 +34,7 @@ pub(crate) fn append_request(
     let host = head.host();
     let (name, port) = split_port(host);
     pair(b"REQUEST_METHOD", head.method())?;
-    pair(b"SCRIPT_NAME", b"")?;
+    pair(b"SCRIPT_NAME", forwarded.prefix())?;
     pair(b"PATH_INFO", path)?;
     pair(b"QUERY_STRING", head.query().unwrap_or(b""))?;
     if head.is_origin_form() {
@@ -74,6 +74,9 @@ pub(crate) fn append_request(
     pair(b"CONTENT_TYPE", head.header("content-type").unwrap_or(b""))?;
     for (name, value) in forwarded.headers() {
         pair(&variable(name.as_bytes()), value)?;
+    }
+    for (name, value) in forwarded.others() {
+        pair(&variable(name), value)?;
     }
     for (index, (name, value)) in head.headers().enumerate() {
         let special = name.eq_ignore_ascii_case(b"content-type")

@@ -223,8 +223,23 @@ pub struct Route {
     pub idle_timeout: Option<Duration>,
     /// The process's `total-timeout`, for this route alone.
     pub total_timeout: Option<Duration>,
-    /// Host names that are sent on to another, with the same path (308).
+    /// What is sent on elsewhere: a host name to another, with the same path; or a path, with everything below it, to
+    /// another path or to a URL: with `"/old" = "/new"`, `/old/x` is sent to `/new/x`. A path that is sent to one below
+    /// itself, such as `"/" = "/shop"`, is meant alone. The query is kept.
     pub redirects: BTreeMap<String, String>,
+    /// The status of this route's redirects: 301, 302, 303, 307 or 308. 307 and 308 keep the method.
+    pub redirect_status: Option<u16>,
+    /// What the process gets in place of this route's `path`. `"/"` takes it off: for `/api/x` the app then sees
+    /// `/x`, and finds `/api` in `SCRIPT_NAME` (WSGI) or in the header `X-Forwarded-Prefix`.
+    pub rewrite: Option<String>,
+    /// Headers that every response of this route has, errors and redirects too. They take the place of the app's.
+    pub headers: BTreeMap<String, String>,
+    /// Headers of the app that no response of this route has.
+    pub remove_headers: Vec<String>,
+    /// Headers that the process gets with every request. They take the place of the visitor's.
+    pub request_headers: BTreeMap<String, String>,
+    /// Headers of visitors that the process does not get.
+    pub remove_request_headers: Vec<String>,
 }
 
 /// An environment variable whose value is never in the file.
@@ -254,6 +269,14 @@ impl Manifest {
 /// A name that `app` accepts, as near to a directory's name as can be.
 pub fn fit_app_name(directory: &str) -> String {
     values::fit_app_name(directory)
+}
+
+impl Route {
+    /// Whether one of `redirects` is meant for its path alone, and not for what is below it: it leads to a path below
+    /// itself.
+    pub fn is_for_one_path(from: &str, to: &str) -> bool {
+        from.starts_with('/') && route::is_below(from, to)
+    }
 }
 
 impl Default for Health {

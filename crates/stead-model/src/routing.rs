@@ -34,6 +34,36 @@ pub struct Route {
     /// For requests of this route, in place of the upstream's.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+    /// What else holds for its requests and responses; `None`, for most routes: nothing.
+    #[serde(default)]
+    pub rules: Option<Box<Rules>>,
+}
+
+/// What a route asks beyond its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Paths, each alone, that are sent elsewhere.
+    pub moved: BTreeMap<String, Moved>,
+    /// What an upstream gets in place of the route's path; `/` takes it off.
+    pub rewrite: Option<String>,
+    /// Set in each response.
+    pub headers: BTreeMap<String, String>,
+    /// Taken out of each response.
+    pub remove_headers: Vec<String>,
+    /// Set in each forwarded request.
+    pub request_headers: BTreeMap<String, String>,
+    /// Taken out of each forwarded request.
+    pub remove_request_headers: Vec<String>,
+}
+
+/// Where a path is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Begins with `/`, `http://` or `https://`, and has no `/` at its end unless it is `/`.
+    pub to: String,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
 }
 
 /// What a route says of times; `None`: as its upstream says.
@@ -91,11 +121,21 @@ pub enum Target {
     Upstream(String),
     /// Files below a folder; the route's path prefix is taken off first.
     Folder(Folder),
-    /// 308 to this host, with the request's path and query.
+    /// To this host, with the request's path and query.
     Redirect {
         /// The host to go to.
         host: String,
+        /// 301, 302, 303, 307 or 308.
+        #[serde(default = "permanently")]
+        status: u16,
     },
+    /// To this path or URL, with what follows the route's path in the request's, and its query.
+    Moved(Moved),
+}
+
+/// A redirect that keeps the method and that browsers remember (RFC 9110 section 15.4.9).
+fn permanently() -> u16 {
+    308
 }
 
 /// A folder of static files.

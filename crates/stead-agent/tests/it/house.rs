@@ -424,6 +424,7 @@ impl App {
                 target: Target::Upstream("shop.web".into()),
                 body_limit: 1 << 20,
                 timeouts: stead_model::routing::RouteTimeouts::default(),
+                rules: None,
             }],
         }
     }

@@ -267,6 +267,8 @@ impl Request<'_> {
     /// The request as `protocol` wants it. The error is the status to answer.
     fn encode(&self, protocol: Protocol, body: &Body, taken: &Taken) -> Result<Encoded, u16> {
         let forwarded = Forwarded::new(self.head, self.connection, &self.id);
+        let forwarded = forwarded.with(self.ruled.as_deref());
+        let path = forwarded.path().unwrap_or(self.head.path());
         let has_body = self.head.body != BodyLength::None;
         let length = body
             .known_length()
@@ -279,7 +281,7 @@ impl Request<'_> {
         let coding = match protocol {
             Protocol::Frames => {
                 let whole = (has_body && done).then_some(taken);
-                let path = decode_path(self.head.path());
+                let path = decode_path(path);
                 let mut frame = Scratch::take();
                 let (head, connection) = (self.head, self.connection);
                 frames::encode_environ(&mut frame.0, head, connection, &forwarded, &path, whole)
@@ -317,7 +319,7 @@ impl Request<'_> {
                     .filter(|_| has_body)
                     .or((!has_body).then_some(0))
                     .ok_or(411_u16)?;
-                let path = decode_path(self.head.path());
+                let path = decode_path(path);
                 uwsgi::append_request(
                     &mut bytes.0,
                     self.head,

@@ -31,7 +31,7 @@ pub(crate) fn encode_environ(
     out.extend_from_slice(&[0; HEADER]);
     out.push(b'{');
     pair(out, b"REQUEST_METHOD", head.method());
-    pair(out, b"SCRIPT_NAME", b"");
+    pair(out, b"SCRIPT_NAME", forwarded.prefix());
     pair(out, b"PATH_INFO", path);
     pair(out, b"QUERY_STRING", head.query().unwrap_or(b""));
     request_uri(out, head);
@@ -52,6 +52,10 @@ pub(crate) fn encode_environ(
     pair(out, b"wsgi.url_scheme", connection.scheme.as_bytes());
     for (name, value) in forwarded.headers() {
         key_from_header(out, name.as_bytes());
+        text(out, value);
+    }
+    for (name, value) in forwarded.others() {
+        key_from_header(out, name);
         text(out, value);
     }
     if !head.host().is_empty() {

@@ -232,3 +232,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_follows_a_prefix_is_found_in_the_path_as_it_was_sent() {
+    for (path, length, rest) in [
+        ("/api/x", 4, "/x"),
+        ("/api", 4, ""),
+        ("/api/", 4, "/"),
+        ("/api//x//y", 4, "/x//y"),
+        ("//api/x", 4, "/x"),
+        ("/%61pi/%41", 4, "/%41"),
+        ("/api%2Fx%2Fy", 4, "/x%2Fy"),
+        ("/api/%2F/x", 4, "/x"),
+        ("/x", 0, "/x"),
+        ("//evil.example", 0, "/evil.example"),
+        ("/api/\\evil.example", 4, "/%5Cevil.example"),
+        ("/caf%C3%A9/x", 6, "/x"),
+    ] {
+        let found = after(path.as_bytes(), length);
+        assert_eq!(String::from_utf8(found).unwrap(), rest, "{path}");
+    }
+}

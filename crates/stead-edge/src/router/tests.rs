@@ -36,6 +36,7 @@ fn route(hosts: &[&str], path: &str, target: ModelTarget) -> Route {
         target,
         body_limit: 1,
         timeouts: RouteTimeouts::default(),
+        rules: None,
     }
 }
 
@@ -57,14 +58,14 @@ fn table(routes: Vec<Route>) -> RoutingTable {
 fn router(routes: &[(&[&str], &str)]) -> Router {
     let routes = routes.iter().enumerate().map(|(index, (hosts, path))| {
         let host = format!("r{index}.example");
-        route(hosts, path, ModelTarget::Redirect { host })
+        route(hosts, path, ModelTarget::Redirect { host, status: 308 })
     });
     Router::new(&table(routes.collect())).expect("a valid table")
 }
 
 fn found(router: &Router, host: &str, path: &str) -> Option<usize> {
     let entry = router.find(host.as_bytes(), path.as_bytes())?;
-    let Target::Redirect(host) = &entry.target else {
+    let Target::Redirect(host, _) = &entry.target else {
         panic!("not a redirect");
     };
     host[1..host.len() - ".example".len()].parse().ok()
@@ -252,7 +253,10 @@ fn an_invalid_route_refuses_the_whole_table() {
             fallback: None,
         })
     };
-    let redirect = |host: &str| ModelTarget::Redirect { host: host.into() };
+    let redirect = |host: &str| ModelTarget::Redirect {
+        host: host.into(),
+        status: 308,
+    };
     for (bad, why) in [
         (
             route(&[], "/", to("x")),

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stead_model::routing::{Address, Route, RoutingTable, Target as ModelTarget};
+use stead_model::routing::{Address, Moved, Route, RoutingTable, Target as ModelTarget};
 
 use super::{Target, host};
 use crate::folder::Folder;
+use crate::rules::check_moved;
 
 /// `sun_path` of a unix socket's address, with its NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -85,7 +86,7 @@ fn absolute(path: &Path) -> Result<(), String> {
 }
 
 /// A route's path prefix, without the slash at its end: `` for `/`.
-pub(super) fn path(path: &str) -> Result<&str, String> {
+pub(crate) fn path(path: &str) -> Result<&str, String> {
     let refuse = |why: &str| {
         Err(format!(
             "the route path `{}` {why}",
@@ -159,7 +160,11 @@ pub(super) fn target(
                 fallback,
             })
         }
-        ModelTarget::Redirect { host } => {
+        ModelTarget::Moved(moved) => {
+            check_moved(&route.path, moved)?;
+            Ok(Target::Moved(moved.clone()))
+        }
+        ModelTarget::Redirect { host, status } => {
             host::of_redirect(host).map_err(|why| {
                 format!(
                     "the route `{}` redirects to `{}`, which cannot be: {why}",
@@ -173,7 +178,15 @@ pub(super) fn target(
                     display(route)
                 ));
             }
-            Ok(Target::Redirect(host.clone()))
+            let to = host.clone();
+            check_moved(
+                &route.path,
+                &Moved {
+                    to: "/".into(),
+                    status: *status,
+                },
+            )?;
+            Ok(Target::Redirect(to, *status))
         }
     }
 }

@@ -13,6 +13,7 @@ fn route(hosts: &[&str], target: Target) -> Route {
         target,
         body_limit: 1 << 20,
         timeouts: RouteTimeouts::default(),
+        rules: None,
     }
 }
 
@@ -52,6 +53,7 @@ fn a_known_token_is_answered_before_routes_and_redirects_and_others_are_requests
                     &["www.shop.example"],
                     Target::Redirect {
                         host: "shop.example".into(),
+                        status: 308,
                     },
                 ),
                 route(

@@ -17,6 +17,7 @@ mod invalid;
 mod metrics;
 mod nonsense;
 mod refused;
+mod rules;
 mod running;
 mod smuggling;
 mod spooling;

@@ -113,6 +113,7 @@ pub(crate) fn table(upstream: Upstream) -> RoutingTable {
             target: Target::Upstream("test.web".into()),
             body_limit: 64 << 20,
             timeouts: stead_model::routing::RouteTimeouts::default(),
+            rules: None,
         }],
         upstreams: [("test.web".to_owned(), upstream)].into(),
     }

@@ -57,6 +57,7 @@ const DURATION: &str = "a duration in quotes";
 const SIZE: &str = "a size in quotes";
 const BOOLEAN: &str = "true or false";
 const AUTO_OR_NUMBER: &str = "\"auto\" or a whole number";
+const WHOLE_NUMBER: &str = "a whole number";
 const STRING_TABLE: &str = "a table of strings";
 const ONE_OF_FIVE: &str = "one of `wsgi`, `asgi`, `command`, `static`, `uwsgi` is required";
 
@@ -381,7 +382,49 @@ pub(super) static ROUTE: Table = Table {
             "Route::redirects",
             STRING_TABLE,
             "none",
-            "{ \"www.shop.example.com\" = \"shop.example.com\" }",
+            "{ \"www.shop.example.com\" = \"shop.example.com\", \"/old\" = \"/new\" }",
+        ),
+        key(
+            "redirect-status",
+            "Route::redirect_status",
+            WHOLE_NUMBER,
+            "308",
+            "302",
+        ),
+        key(
+            "rewrite",
+            "Route::rewrite",
+            STRING,
+            "the path stays as it is",
+            "\"/\"",
+        ),
+        key(
+            "headers",
+            "Route::headers",
+            STRING_TABLE,
+            "none",
+            "{ X-Frame-Options = \"DENY\" }",
+        ),
+        key(
+            "remove-headers",
+            "Route::remove_headers",
+            STRINGS,
+            "none",
+            "[\"Server\", \"X-Powered-By\"]",
+        ),
+        key(
+            "request-headers",
+            "Route::request_headers",
+            STRING_TABLE,
+            "none",
+            "{ X-Site = \"shop\" }",
+        ),
+        key(
+            "remove-request-headers",
+            "Route::remove_request_headers",
+            STRINGS,
+            "none",
+            "[\"Accept-Encoding\"]",
         ),
     ],
     free: false,
@@ -495,6 +538,10 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("route", "domains", "hosts"),
     ("route", "prefix", "path"),
     ("route", "redirect", "redirects"),
+    ("route", "strip-prefix", "rewrite"),
+    ("route", "add-headers", "headers"),
+    ("route", "response-headers", "headers"),
+    ("route", "hide-headers", "remove-headers"),
     ("route", "max-body", "body-limit"),
     ("volume.NAME", "dir", "path"),
     ("volume.NAME", "mount", "path"),

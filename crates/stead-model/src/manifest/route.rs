@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
+mod rules;
+
 use super::section::{Pair, Section, describe};
 use super::{Process, Program, Route, keys, values};
-use crate::config_error::{Problem, nearest};
+use crate::config_error::{Problem, SourceFile, nearest};
 
 /// Processes that a hint names.
 const KNOWN_SHOWN: usize = 12;
@@ -21,7 +23,7 @@ pub(super) fn read<'a>(top: &Section<'a>) -> Vec<(Section<'a>, Route)> {
             (section, route)
         })
         .collect();
-    check_loops(top, &seen.redirects);
+    check_loops(top.file, &seen.redirects);
     routes
 }
 
@@ -91,6 +93,16 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         idle_timeout: section.duration("idle-timeout", "1ms", "1d"),
         total_timeout: section.duration("total-timeout", "1ms", "1d"),
         redirects: redirects(section, &mut seen.redirects),
+        redirect_status: rules::redirect_status(section),
+        rewrite: section.string("rewrite", values::url_prefix),
+        headers: rules::headers(section, "headers", values::response_header),
+        remove_headers: section.strings("remove-headers", |name| {
+            values::response_header(name).map(|()| name.to_owned())
+        }),
+        request_headers: rules::headers(section, "request-headers", values::request_header),
+        remove_request_headers: section.strings("remove-request-headers", |name| {
+            values::request_header(name).map(|()| name.to_owned())
+        }),
     };
     section.within_total(
         &[
@@ -99,6 +111,20 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         ],
         route.total_timeout,
     );
+    rules::check(section);
+    for prefix in route.static_folders.keys() {
+        if route
+            .redirects
+            .get(prefix)
+            .is_some_and(|to| !is_below(prefix, to))
+        {
+            section.conflict(
+                "redirects",
+                format!("`{prefix}` is sent elsewhere, and is a folder in `static`"),
+                None,
+            );
+        }
+    }
     if section.table.is_empty() {
         section.wrong(
             "`route` is empty".into(),
@@ -136,6 +162,12 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         }
     }
     route
+}
+
+/// Whether a redirect leads to a path below its own, and is meant for that one path alone.
+pub(super) fn is_below(from: &str, to: &str) -> bool {
+    let below = to.strip_prefix(from.trim_end_matches('/'));
+    below.is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
 }
 
 fn static_folders(section: &Section<'_>) -> BTreeMap<String, String> {
@@ -178,6 +210,7 @@ fn redirects(
     all: &mut BTreeMap<String, (String, usize)>,
 ) -> BTreeMap<String, String> {
     let mut own = BTreeMap::new();
+    let mut paths = BTreeMap::new();
     for Pair {
         key,
         key_at,
@@ -185,14 +218,25 @@ fn redirects(
         value_at,
     } in section.pairs("redirects")
     {
-        let from = values::host(key, false)
-            .map_err(|problem| section.invalid("redirects", key_at, problem));
-        let to = values::host(value, false)
-            .map_err(|problem| section.invalid("redirects", value_at, problem));
+        // Hosts are the file's, paths are those of the route's hosts.
+        let (from, to, seen) = match key.starts_with('/') {
+            true => (
+                values::url_prefix(key),
+                values::destination(value),
+                &mut paths,
+            ),
+            false => (
+                values::host(key, false),
+                values::host(value, false),
+                &mut *all,
+            ),
+        };
+        let from = from.map_err(|problem| section.invalid("redirects", key_at, problem));
+        let to = to.map_err(|problem| section.invalid("redirects", value_at, problem));
         let (Ok(from), Ok(to)) = (from, to) else {
             continue;
         };
-        match all.insert(from.clone(), (to.clone(), key_at)) {
+        match seen.insert(from.clone(), (to.clone(), key_at)) {
             Some(_) => section.invalid(
                 "redirects",
                 key_at,
@@ -203,11 +247,12 @@ fn redirects(
             }
         }
     }
+    check_loops(section.file, &paths);
     own
 }
 
 /// Report redirects that never end, at each of their links.
-fn check_loops(top: &Section<'_>, all: &BTreeMap<String, (String, usize)>) {
+fn check_loops(file: &SourceFile<'_>, all: &BTreeMap<String, (String, usize)>) {
     for (from, (_, at)) in all {
         let mut chain = vec![from.as_str()];
         while let Some((next, _)) = chain.last().and_then(|host| all.get(*host)) {
@@ -219,7 +264,7 @@ fn check_loops(top: &Section<'_>, all: &BTreeMap<String, (String, usize)>) {
                     "invalid `redirects` in `route`: they go round in a circle: {}",
                     path.join(" → ")
                 );
-                top.file.report(*at, "route.redirects", message, None);
+                file.report(*at, "route.redirects", message, None);
             }
             if known {
                 break;

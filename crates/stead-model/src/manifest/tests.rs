@@ -81,6 +81,12 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     }
                 }
             }
+            if path == "route" {
+                around.push_str(match key.name {
+                    "redirect-status" => "redirects = { \"/old\" = \"/new\" }\n",
+                    _ => "",
+                });
+            }
             let before = if path == "process.web.health" {
                 "[process.web]\nwsgi = \"shop:app\"\n"
             } else {

@@ -1,5 +1,6 @@
 //! What a single value may be. Pure functions from text to value, or why not.
 
+mod http;
 mod source;
 mod web;
 
@@ -9,6 +10,7 @@ use crate::config_error::{Problem, nearest};
 
 use super::section::shorten;
 
+pub(crate) use http::{destination, header_value, request_header, response_header};
 pub(crate) use source::{date, entry_point, package, path_below, python_version, relative_path};
 pub(crate) use web::{host, status_range, url_path, url_prefix};
 

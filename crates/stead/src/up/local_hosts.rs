@@ -102,6 +102,7 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
             target: Target::Upstream(name.clone()),
             body_limit: 100 * 1024 * 1024,
             timeouts: stead_model::routing::RouteTimeouts::default(),
+            rules: None,
         }],
         upstreams: BTreeMap::from([(
             name,
@@ -133,6 +134,7 @@ mod tests {
             target: Target::Upstream(upstream.to_owned()),
             body_limit: 1,
             timeouts: stead_model::routing::RouteTimeouts::default(),
+            rules: None,
         }
     }
 
@@ -173,6 +175,7 @@ mod tests {
         let mut redirect = route(&["www.example.com"], "/", "");
         redirect.target = Target::Redirect {
             host: "example.com".to_owned(),
+            status: 308,
         };
         let mut routes = vec![redirect.clone(), route(&["example.com"], "/", "web")];
         add(&mut routes, "192.0.2.1");

@@ -9,6 +9,7 @@ mod facts;
 mod failing_apps;
 mod killed;
 mod reloading;
+mod rules;
 mod running;
 mod serving;
 mod starved;

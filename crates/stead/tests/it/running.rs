@@ -267,6 +267,15 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
 /// One request on a connection of its own.
 pub(crate) fn get(address: &str, host: &str, path: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;

@@ -241,6 +241,7 @@ pub(super) fn folder_table(root: &Path) -> RoutingTable {
             }),
             body_limit: 0,
             timeouts: Default::default(),
+            rules: None,
         }],
         upstreams: Default::default(),
     }

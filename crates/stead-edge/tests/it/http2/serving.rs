@@ -376,3 +376,39 @@ fn connections_that_do_nothing_are_let_go_and_lines_are_written() {
     let lines = std::fs::read_to_string(log).unwrap();
     assert!(lines.contains("\"GET / HTTP/2.0\" 200 1 "), "{lines}");
 }
+
+#[test]
+fn a_visitor_of_a_sticky_app_gets_its_cookie() {
+    let running = sticky();
+    let mut client = Client::new(&running);
+    client.send(&get(1));
+    let (status, head, _) = client.response(1);
+    assert_eq!(status, 200);
+    let cookies = head
+        .iter()
+        .filter(|(name, value)| name == "set-cookie" && value.starts_with("stead-sticky="));
+    assert_eq!(cookies.count(), 1, "{head:?}");
+}
+
+fn sticky() -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+        }
+    });
+    let mut spec = upstream(
+        Protocol::Http,
+        vec![Instance {
+            id: InstanceId(901),
+            address: Address::Tcp(address),
+            capacity: 1,
+        }],
+    );
+    spec.sticky = true;
+    Running::start(table(spec))
+}

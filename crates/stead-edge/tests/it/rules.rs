@@ -1,0 +1,237 @@
+//! What routes ask beyond their target.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use stead_model::release::Protocol;
+use stead_model::routing::{
+    Address, Instance, InstanceId, Moved, Route, RoutingTable, Rules, Target,
+};
+
+use crate::running::{Running, Worker, table, upstream};
+
+/// Answers with what it was told, one line each, and two headers of its own.
+const ECHO: &str = r#"
+def app(environ, start_response):
+    names = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "REMOTE_USER",
+             "HTTP_X_FORWARDED_PREFIX", "HTTP_X_FORWARDED_USER", "HTTP_X_SITE", "HTTP_AUTHORIZATION", "HTTP_COOKIE")
+    lines = ["%s=%s" % (name, environ[name]) for name in names if name in environ]
+    body = "\n".join(lines).encode("latin-1")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Server", "app"), ("X-Frame-Options", "ALLOW")])
+    return [body]
+"#;
+
+/// An edge before [`ECHO`], whose one route has these rules and this path.
+fn ruled(path: &str, rules: Rules) -> (Running, Worker) {
+    let worker = Worker::start(ECHO, 2);
+    let spec = upstream(Protocol::Frames, vec![worker.instance.clone()]);
+    let mut table = table(spec);
+    table.routes[0].path = path.into();
+    table.routes[0].rules = Some(Box::new(rules));
+    (Running::start(table), worker)
+}
+
+/// A server that answers each request with its head.
+fn mirror() -> Instance {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
+                while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                    head.extend_from_slice(&buffer[..length]);
+                    if head.ends_with(b"\r\n\r\n") {
+                        let length = head.len();
+                        let line = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                        let _ = stream.write_all(&[line.as_bytes(), &head].concat());
+                        head.clear();
+                    }
+                }
+            });
+        }
+    });
+    Instance {
+        id: InstanceId(900),
+        address,
+        capacity: 100,
+    }
+}
+
+fn strings<const N: usize>(pairs: [(&str, &str); N]) -> std::collections::BTreeMap<String, String> {
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+#[test]
+fn headers_of_responses_are_set_and_removed() {
+    let (running, _worker) = ruled(
+        "/",
+        Rules {
+            headers: strings([("x-frame-options", "DENY"), ("X-New", "1")]),
+            remove_headers: vec!["SERVER".into()],
+            ..Rules::default()
+        },
+    );
+    let answer = running.get("/");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+    assert_eq!(
+        answer
+            .head
+            .to_lowercase()
+            .matches("x-frame-options")
+            .count(),
+        1
+    );
+    assert_eq!(answer.header("x-new"), Some("1"));
+    assert_eq!(answer.header("server"), None);
+    // An error of the edge's own has them as well.
+    let error = running.ask("GET /../ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (error.status, error.header("x-new")),
+        (400, None),
+        "no route, no rules"
+    );
+    let large = running.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n");
+    assert_eq!((large.status, large.header("x-new")), (413, Some("1")));
+}
+
+#[test]
+fn headers_of_requests_are_set_and_removed_under_all_their_names() {
+    let (running, _worker) = ruled(
+        "/",
+        Rules {
+            request_headers: strings([("X-Site", "shop")]),
+            remove_request_headers: vec!["cookie".into()],
+            ..Rules::default()
+        },
+    );
+    let answer = running.ask(
+        "GET / HTTP/1.1\r\nHost: a\r\nx-site: evil\r\nX_Site: evil\r\nX.Site: evil\r\nX-SITE: evil\r\nCookie: a=b\r\n\r\n",
+    );
+    assert!(
+        answer.text().contains("HTTP_X_SITE=shop"),
+        "{}",
+        answer.text()
+    );
+    assert!(!answer.text().contains("evil"), "{}", answer.text());
+    assert!(!answer.text().contains("HTTP_COOKIE"), "{}", answer.text());
+}
+
+#[test]
+fn a_prefix_is_taken_off_and_becomes_the_script_name() {
+    let rules = |rewrite: &str| Rules {
+        rewrite: Some(rewrite.into()),
+        ..Rules::default()
+    };
+    let (running, _worker) = ruled("/api", rules("/"));
+    for (path, expected) in [
+        (
+            "/api/x%20y?a=1",
+            "SCRIPT_NAME=/api\nPATH_INFO=/x y\nQUERY_STRING=a=1\nREQUEST_URI=/api/x%20y?a=1\nHTTP_X_FORWARDED_PREFIX=/api",
+        ),
+        (
+            "/api",
+            "SCRIPT_NAME=/api\nPATH_INFO=/\nQUERY_STRING=\nREQUEST_URI=/api\nHTTP_X_FORWARDED_PREFIX=/api",
+        ),
+        (
+            "/%61pi//x",
+            "SCRIPT_NAME=/api\nPATH_INFO=/x\nQUERY_STRING=\nREQUEST_URI=/%61pi//x\nHTTP_X_FORWARDED_PREFIX=/api",
+        ),
+        (
+            "/api%2Fx",
+            "SCRIPT_NAME=/api\nPATH_INFO=/x\nQUERY_STRING=\nREQUEST_URI=/api%2Fx\nHTTP_X_FORWARDED_PREFIX=/api",
+        ),
+    ] {
+        assert_eq!(running.get(path).text(), expected, "{path}");
+    }
+    let forged = running.ask("GET /api/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-Prefix: /evil\r\n\r\n");
+    assert!(!forged.text().contains("evil"));
+    let (running, _worker) = ruled("/api", rules("/v2"));
+    let expected = "SCRIPT_NAME=\nPATH_INFO=/v2/x\nQUERY_STRING=\nREQUEST_URI=/api/x";
+    assert_eq!(running.get("/api/x").text(), expected);
+    let (running, _worker) = ruled("/", rules("/v2"));
+    let expected = "SCRIPT_NAME=\nPATH_INFO=/v2/x\nQUERY_STRING=\nREQUEST_URI=/x";
+    assert_eq!(running.get("/x").text(), expected);
+}
+
+#[test]
+fn a_server_of_its_own_gets_the_rewritten_request_line() {
+    let mut table = table(upstream(Protocol::Http, vec![mirror()]));
+    table.routes[0].path = "/api".into();
+    table.routes[0].rules = Some(Box::new(Rules {
+        rewrite: Some("/".into()),
+        request_headers: strings([("X-Site", "shop")]),
+        ..Rules::default()
+    }));
+    let running = Running::start(table);
+    let seen = running.get("/api/x%2Fy?a=%20").text().to_owned();
+    assert!(seen.starts_with("GET /x%2Fy?a=%20 HTTP/1.1\r\n"), "{seen}");
+    assert!(
+        seen.contains("\r\nX-Forwarded-Prefix: /api\r\nX-Site: shop\r\n"),
+        "{seen}"
+    );
+    let absolute = running.ask("GET http://a/api?b HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        absolute.text().starts_with("GET /?b HTTP/1.1\r\n"),
+        "{}",
+        absolute.text()
+    );
+}
+
+fn moved(to: &str, status: u16) -> Moved {
+    let to = to.to_owned();
+    Moved { to, status }
+}
+
+#[test]
+fn paths_are_sent_elsewhere_with_what_follows_and_the_query() {
+    let route = |path: &str, target| Route {
+        hosts: vec![],
+        path: path.into(),
+        target,
+        body_limit: 0,
+        timeouts: Default::default(),
+        rules: None,
+    };
+    let mut shop = route("/shop", Target::Moved(moved("/", 301)));
+    shop.rules = Some(Box::new(Rules {
+        moved: [("/shop/front".to_owned(), moved("/shop/front/page", 303))].into(),
+        headers: strings([("X-New", "1")]),
+        ..Rules::default()
+    }));
+    let running = Running::start(RoutingTable {
+        generation: 0,
+        routes: vec![
+            route("/old", Target::Moved(moved("/new", 308))),
+            route(
+                "/docs",
+                Target::Moved(moved("https://docs.example.com/v1", 302)),
+            ),
+            shop,
+        ],
+        upstreams: Default::default(),
+    });
+    for (path, status, location) in [
+        ("/old", 308, "/new"),
+        ("/old/x?a=1&b", 308, "/new/x?a=1&b"),
+        ("/old/", 308, "/new/"),
+        ("/old//evil.example", 308, "/new/evil.example"),
+        ("/docs/a%20b", 302, "https://docs.example.com/v1/a%20b"),
+        ("/shop", 301, "/"),
+        ("/shop//evil.example", 301, "/evil.example"),
+        ("/shop/%2Fevil.example", 301, "/evil.example"),
+        ("/shop/\\evil.example", 301, "/%5Cevil.example"),
+        ("/shop/front?a", 303, "/shop/front/page?a"),
+        ("/shop/front/page", 301, "/front/page"),
+    ] {
+        let answer = running.get(path);
+        let got = (answer.status, answer.header("location"));
+        assert_eq!(got, (status, Some(location)), "{path}");
+        let has = answer.header("x-new").is_some();
+        assert_eq!(has, path.starts_with("/shop"), "{path}");
+    }
+}
