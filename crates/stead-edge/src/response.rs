@@ -240,6 +240,9 @@ impl<'s> Response<'s> {
         output.write_with(|out| {
             out.extend_from_slice(b"HTTP/1.1 ");
             out.extend_from_slice(status);
+            if status.len() == CODE_LENGTH {
+                out.push(b' ');
+            }
             for (name, value) in headers.clone() {
                 if passes(name) && !(names_headers && is_named(name, headers.clone())) {
                     out.extend_from_slice(b"\r\n");
@@ -414,6 +417,10 @@ impl<'s> Response<'s> {
         }
     }
 }
+
+/// Of a status code, digits. The space behind it belongs to a status line without a reason, too (RFC 9112
+/// section 4).
+const CODE_LENGTH: usize = 3;
 
 /// Three digits, a space, a reason of visible characters (RFC 9112 section 4).
 fn status_code(status: &[u8]) -> Result<u16, Malformed> {

@@ -156,7 +156,7 @@ impl<'a> Pairs<'a> {
             if count == MOST_HEADERS {
                 return Err(Malformed("more headers than anybody needs"));
             }
-            pairs[count] = (name, parts.next().unwrap_or_default());
+            pairs[count] = (name, without_margins(parts.next().unwrap_or_default()));
             count += 1;
         }
         Ok(Self { pairs, count })
@@ -165,6 +165,16 @@ impl<'a> Pairs<'a> {
     fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         self.pairs[..self.count].iter().copied()
     }
+}
+
+/// A header's value without the white space around it, which frameworks leave there (Django before each of its
+/// cookies): it is no part of the value (RFC 9110 section 5.5), and makes a response over HTTP/2 malformed (RFC
+/// 9113 section 8.2.1).
+fn without_margins(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// The body's length, if everything up to its end is in `data` already.

@@ -159,7 +159,7 @@ fn every_response_ends_where_its_visitor_thinks_it_does() {
             "200",
             sized,
             false,
-            "HTTP/1.1 200|Content-Length: 5||hello",
+            "HTTP/1.1 200 |Content-Length: 5||hello",
         ),
         // Too short is cut, too long is cut off.
         (

@@ -64,6 +64,9 @@ def app(environ, start_response):
     if path == "/nothing":
         start_response("204 No Content", [])
         return []
+    if path == "/spaced":
+        start_response("200", [("Set-Cookie", " a=1; Path=/ "), ("X-Blank", " "), ("X-Empty", "")])
+        return [b"hello\n"]
     start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
     return [b"hello\n"]
 "#;
@@ -200,6 +203,15 @@ fn responses_of_every_kind_come_back_whole() {
     assert_eq!(old.text().lines().count(), 5);
     let cookies = running.get("/");
     assert_eq!(cookies.head.matches("Set-Cookie").count(), 2);
+}
+
+#[test]
+fn a_head_is_exact_however_the_app_spaces_it() {
+    let (running, _worker) = Running::app(APP, 4);
+    let head = running.get("/spaced").head;
+    for line in ["HTTP/1.1 200 ", "Set-Cookie: a=1; Path=/", "X-Blank: ", "X-Empty: "] {
+        assert!(head.split("\r\n").any(|found| found == line), "{head:?}");
+    }
 }
 
 #[test]
