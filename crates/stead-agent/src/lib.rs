@@ -148,6 +148,8 @@ pub enum Report {
         source: String,
         /// One sentence, lower case.
         text: String,
+        /// What visitors get now.
+        state: String,
         /// The last 20 lines of its log.
         log: Vec<String>,
     },

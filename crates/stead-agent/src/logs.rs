@@ -185,15 +185,19 @@ impl Bucket {
     }
 
     fn take(&mut self, amount: usize) -> bool {
-        let now = Instant::now();
-        let refill = now.duration_since(self.at).as_secs_f64() * self.rate;
-        self.left = (self.left + refill).min(self.most);
-        self.at = now;
-        let enough = self.left >= amount as f64;
+        let enough = self.holds(amount);
         if enough {
             self.left -= amount as f64;
         }
         enough
+    }
+
+    fn holds(&mut self, amount: usize) -> bool {
+        let now = Instant::now();
+        let refill = now.duration_since(self.at).as_secs_f64() * self.rate;
+        self.left = (self.left + refill).min(self.most);
+        self.at = now;
+        self.left >= amount as f64
     }
 }
 
@@ -248,7 +252,13 @@ impl Stream {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        if !self.keep.take(bytes.len()) {
+        // Who has dropped something goes on until there is room for a second's worth: what is kept of a flood is
+        // then whole passages, and a sentence about the gaps comes once a second, not with every piece.
+        let wanted = match self.not_kept.bytes {
+            0 => bytes.len(),
+            _ => FILE_RATE as usize,
+        };
+        if !self.keep.holds(wanted) || !self.keep.take(bytes.len()) {
             self.not_kept.bytes += bytes.len() as u64;
             self.not_kept.lines += bytes.iter().filter(|b| **b == b'\n').count() as u64;
             self.last.clear();
@@ -270,13 +280,14 @@ impl Stream {
         let dropped = std::mem::take(&mut self.not_kept);
         if dropped.bytes > 0 {
             let text = format!(
-                "{} lines ({} MB) were dropped: it prints more than {} MB a second",
+                "{} lines ({}) were dropped: it prints more than {} a second",
                 dropped.lines,
-                dropped.bytes / 1_000_000,
-                FILE_RATE as u64 / 1024 / 1024
+                size(dropped.bytes),
+                size(FILE_RATE as u64)
             );
-            self.note(text.clone());
-            let mut lines = vec![format!("[stead: {text}]")];
+            self.keep(&[format!("[stead: {text}]")]);
+            self.note(text);
+            let mut lines = Vec::new();
             let last = std::mem::take(&mut self.last);
             self.lines.push(&last, |line| lines.push(line));
             self.put(lines);
@@ -302,6 +313,23 @@ impl Stream {
 
     /// Remember, keep and show.
     fn put(&mut self, lines: Vec<String>) {
+        self.keep(&lines);
+        for text in lines {
+            if self.show.take(text.len() + 32) {
+                let _ = self.reports.send(Report::Line {
+                    source: self.source.clone(),
+                    stderr: self.stderr,
+                    text,
+                });
+            } else {
+                self.not_shown.lines += 1;
+                self.not_shown.bytes += text.len() as u64;
+            }
+        }
+    }
+
+    /// Remember and keep.
+    fn keep(&mut self, lines: &[String]) {
         if lines.is_empty() {
             return;
         }
@@ -318,7 +346,7 @@ impl Stream {
             .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
             .to_string();
         let mut bytes = Vec::with_capacity(lines.iter().map(|l| l.len() + 26).sum());
-        for line in &lines {
+        for line in lines {
             bytes.extend_from_slice(now.as_bytes());
             bytes.push(b' ');
             bytes.extend_from_slice(line.as_bytes());
@@ -329,18 +357,14 @@ impl Stream {
             self.not_kept.lines += lines.len() as u64;
             self.not_kept.bytes += size;
         }
-        for text in lines {
-            if self.show.take(text.len() + 32) {
-                let _ = self.reports.send(Report::Line {
-                    source: self.source.clone(),
-                    stderr: self.stderr,
-                    text,
-                });
-            } else {
-                self.not_shown.lines += 1;
-                self.not_shown.bytes += text.len() as u64;
-            }
-        }
+    }
+}
+
+/// `96 KB`, `12 MB`, in the units of `stead.toml`.
+fn size(bytes: u64) -> String {
+    match bytes / 1024 {
+        kilobytes if kilobytes < 1024 => format!("{kilobytes} KB"),
+        kilobytes => format!("{} MB", kilobytes / 1024),
     }
 }
 

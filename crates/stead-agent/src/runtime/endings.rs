@@ -218,6 +218,7 @@ impl Runtime {
             return;
         }
         exits.clear();
+        generation.looping.insert(instance.process.clone());
         let healthy = self
             .observed
             .instances
@@ -225,7 +226,7 @@ impl Runtime {
             .filter(|i| i.release == instance.release && i.process == instance.process)
             .filter(|i| i.phase == Phase::Healthy)
             .count();
-        let visitors = match (instance.visited, healthy) {
+        let state = match (instance.visited, healthy) {
             (false, _) => "the web processes are not affected".to_owned(),
             (true, 0) => "visitors wait, then get 503".to_owned(),
             (true, 1) => "1 other instance serves".to_owned(),
@@ -234,9 +235,10 @@ impl Runtime {
         let _ = self.reports.send(Report::CrashLoop {
             source: name.to_owned(),
             text: format!(
-                "`{}` ended {CRASH_LOOP} times within a minute; {visitors}",
+                "`{}` ended {CRASH_LOOP} times within a minute",
                 instance.process
             ),
+            state,
             log,
         });
     }

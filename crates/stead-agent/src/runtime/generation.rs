@@ -1,6 +1,6 @@
 //! What the agent holds of a release and of an instance, beside what the planner sees.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(crate) struct Generation {
     pub(crate) places: HashMap<(String, u32), Place>,
     /// When instances of a process ended by themselves, within the last minute.
     pub(crate) exits: HashMap<String, VecDeque<Duration>>,
+    /// Processes that were reported as crash loops.
+    pub(crate) looping: BTreeSet<String>,
     /// Memory of one instance as measured last, bytes, by process.
     pub(crate) measured: HashMap<String, u64>,
     /// Why there are so many instances, by process.
@@ -56,6 +58,7 @@ impl Generation {
             env,
             places: HashMap::new(),
             exits: HashMap::new(),
+            looping: BTreeSet::new(),
             measured: HashMap::new(),
             reasons: HashMap::new(),
             failure: None,

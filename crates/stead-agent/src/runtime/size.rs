@@ -271,7 +271,8 @@ impl Runtime {
         (old.saturating_add(more)).max(2)
     }
 
-    /// Every instance that was asked for serves: say so, once for a release.
+    /// Every instance that was asked for serves, or all but those of which nobody knows when they will: say so,
+    /// once for a release.
     pub(crate) fn report_when_complete(&mut self) {
         let Some(key) = self.desired.target.as_ref().map(|t| t.release) else {
             return;
@@ -280,7 +281,7 @@ impl Runtime {
             .generations
             .get(&key)
             .is_none_or(|g| g.reported_serving);
-        if reported || !plan::complete(&self.desired, &self.observed) {
+        if reported || !(plan::complete(&self.desired, &self.observed) || self.all_but_loops(key)) {
             return;
         }
         // The first measurement belongs into the report.
@@ -321,6 +322,30 @@ impl Runtime {
         }
     }
 
+    /// The release serves with everything that does not end again and again, and visitors are among it: whoever waits
+    /// for the release is not kept waiting by a background program that does not work.
+    fn all_but_loops(&self, key: u64) -> bool {
+        let Some(generation) = self.generations.get(&key) else {
+            return false;
+        };
+        if generation.looping.is_empty() {
+            return false;
+        }
+        let healthy = |name: &str| {
+            self.observed
+                .instances
+                .iter()
+                .any(|i| i.release == key && i.process == name && i.phase == Phase::Healthy)
+        };
+        let mut desired = self.desired.clone();
+        if let Some(target) = &mut desired.target {
+            target.processes.retain(|name, process| {
+                !generation.looping.contains(name) || (process.visited && !healthy(name))
+            });
+        }
+        plan::complete(&desired, &self.observed)
+    }
+
     fn counts(&self, key: u64) -> Vec<String> {
         let (Some(wanted), Some(generation)) = (&self.desired.target, self.generations.get(&key))
         else {
@@ -351,6 +376,9 @@ impl Runtime {
                     .collect();
                 if !facts.is_empty() && count > 0 {
                     text += &format!(" ({})", facts.join("; "));
+                }
+                if generation.looping.contains(name) {
+                    text += ", ending again and again";
                 }
                 Some(text)
             })

@@ -114,18 +114,19 @@ async fn a_crash_loop_is_reported_and_others_are_unharmed() {
     );
     release.processes.insert("worker".into(), worker);
     house.switch(release);
-    let (text, log) = house
+    let (text, state, log) = house
         .until("a crash loop", |r| match r {
-            Report::CrashLoop { source, text, log } if source == "worker.1" => {
-                Some((text.clone(), log.clone()))
-            }
+            Report::CrashLoop {
+                source,
+                text,
+                state,
+                log,
+            } if source == "worker.1" => Some((text.clone(), state.clone(), log.clone())),
             _ => None,
         })
         .await;
-    assert!(
-        text.starts_with("`worker` ended 5 times within a minute"),
-        "{text}"
-    );
+    assert_eq!(text, "`worker` ended 5 times within a minute");
+    assert_eq!(state, "the web processes are not affected");
     assert_eq!(log, ["cannot reach the queue"]);
     assert_eq!(house.edge.visit("/").await.unwrap().1, "release 1");
     house.stop().await.unwrap();

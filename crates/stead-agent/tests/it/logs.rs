@@ -24,6 +24,18 @@ async fn a_flood_of_lines_blocks_nobody_and_is_capped() {
     house
         .until_noted("were dropped: it prints more than 4 MB a second")
         .await;
+    let reports = house.reports();
+    let gaps: Vec<&str> = reports
+        .iter()
+        .filter_map(|r| match r {
+            Report::Note { text, .. } | Report::Line { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .filter(|text| text.contains("were dropped"))
+        .collect();
+    // 200 MB are some 3,000 pieces; of a second's worth of them, which is 4 MB, there are 50.
+    assert!(gaps.len() < 50, "{gaps:#?}");
+    assert!(gaps.iter().all(|text| !text.contains("(0 ")), "{gaps:#?}");
     let shown: usize = house
         .reports()
         .iter()

@@ -209,7 +209,12 @@ fn responses_of_every_kind_come_back_whole() {
 fn a_head_is_exact_however_the_app_spaces_it() {
     let (running, _worker) = Running::app(APP, 4);
     let head = running.get("/spaced").head;
-    for line in ["HTTP/1.1 200 ", "Set-Cookie: a=1; Path=/", "X-Blank: ", "X-Empty: "] {
+    for line in [
+        "HTTP/1.1 200 ",
+        "Set-Cookie: a=1; Path=/",
+        "X-Blank: ",
+        "X-Empty: ",
+    ] {
         assert!(head.split("\r\n").any(|found| found == line), "{head:?}");
     }
 }

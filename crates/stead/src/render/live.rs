@@ -236,7 +236,13 @@ impl Printer {
                 let note = self.prefixes.note(&source, warning, &text);
                 self.terminal.out(&note);
             }
-            Event::Report(_) => {}
+            // Whoever runs the agent makes sentences and failures of these.
+            Event::Report(
+                Report::Serving { .. }
+                | Report::Answering { .. }
+                | Report::Failed { .. }
+                | Report::CrashLoop { .. },
+            ) => {}
             Event::Step(text) => self.begin(text),
             Event::Output(line) => {
                 if let Some(bar) = self.step.as_ref().and_then(|step| step.bar.as_ref()) {

@@ -324,7 +324,20 @@ impl Up {
                 self.settled(false);
                 self.live.fail(problem);
             }
-            other => self.live.show(Event::Report(other)),
+            Report::CrashLoop {
+                source,
+                text,
+                state,
+                log,
+            } => self.live.fail(Problem {
+                output: log,
+                ..Problem::new(format!("cannot keep `{source}` running"))
+                    .cause(text)
+                    .state(state)
+            }),
+            line @ (Report::Line { .. } | Report::Note { .. }) => {
+                self.live.show(Event::Report(line));
+            }
         }
     }
 
@@ -332,6 +345,7 @@ impl Up {
         if let Some(load) = self.load.as_mut().filter(|load| load.number == number) {
             load.answered.get_or_insert_with(Instant::now);
         }
+        self.serving = Some(number);
         if !self.opened {
             self.opened = true;
             self.live.show(Event::Address(self.address.clone()));
@@ -345,7 +359,6 @@ impl Up {
 
     fn serves(&mut self, number: u64, counts: &[String]) {
         self.answering(number);
-        self.serving = Some(number);
         let times = match self.load.take_if(|load| load.number == number) {
             Some(load) => times(&load),
             None => String::new(),

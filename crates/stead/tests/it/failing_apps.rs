@@ -116,6 +116,32 @@ fn an_instance_that_dies_is_replaced() {
     assert!(running.stop().success());
 }
 
+#[test]
+fn a_process_that_ends_again_and_again_is_reported_with_its_last_words() {
+    let tree = Tree::wsgi();
+    let lines: String = (1..=25)
+        .map(|n| format!("echo line {n} of the failure; "))
+        .collect();
+    tree.write(
+        "stead.toml",
+        &format!("{ONE}[process.worker]\ncommand = \"{lines}exit 4\"\n"),
+    );
+    let mut running = tree.up(&[]);
+    running.wait_for(
+        "error: cannot keep `worker.1` running\n  cause: `worker` ended 5 times within a minute\n  \
+         state: the web processes are not affected\n",
+    );
+    running.wait_for("line 25 of the failure");
+    running.wait_for("release 1 serves after ");
+    running.wait_for("worker: 1 instance, ending again and again\n");
+    assert_eq!(running.get("/").body, "one");
+    // What comes next is judged by what visitors get.
+    tree.write("stead.toml", "app = 5\n");
+    running.signal(rustix::process::Signal::HUP);
+    running.wait_for("state: release 1 still serves\n");
+    assert!(running.stop().success());
+}
+
 /// Answers each path with what is in the file of that name, byte for byte.
 const RAW: &str = r#"
 import os, socket
