@@ -123,12 +123,16 @@ pub(crate) fn file(build: &Build, code: &Path, top: &Path) -> Result<Option<Stri
     }
     let mut up = String::new();
     for directory in code.ancestors() {
-        let found = USUAL.iter().find(|(name, kind)| {
+        for (name, kind) in USUAL {
             let path = directory.join(name);
-            path.is_file() && (*kind != Kind::Pyproject || says_something(&path))
-        });
-        if let Some((name, _)) = found {
-            return Ok(Some(format!("{up}{name}")));
+            if let Some(why) = no_file(&path) {
+                return Err(unreadable(&path, &why).hinted(format!(
+                    "remove it, or name the right one: `requirements = \"…\"` under [build]"
+                )));
+            }
+            if path.is_file() && (kind != Kind::Pyproject || is_project(&table(&path)?)) {
+                return Ok(Some(format!("{up}{name}")));
+            }
         }
         if directory == top || !directory.starts_with(top) {
             break;
@@ -138,11 +142,23 @@ pub(crate) fn file(build: &Build, code: &Path, top: &Path) -> Result<Option<Stri
     Ok(None)
 }
 
-/// A pyproject.toml that only configures tools says nothing about dependencies.
-fn says_something(path: &Path) -> bool {
-    table(path).is_ok_and(|table| is_project(&table))
+/// Why something of that name is no file that can be read, if there is something.
+fn no_file(path: &Path) -> Option<String> {
+    let found = path.symlink_metadata().ok()?;
+    if let Ok(target) = path.read_link()
+        && path.metadata().is_err()
+    {
+        let target = target.display();
+        return Some(format!("it is a link to `{target}`, which is not there"));
+    }
+    if path.is_dir() {
+        return Some("it is a directory".to_owned());
+    }
+    let file = found.is_file() || path.is_file();
+    (!file).then(|| "it is no regular file".to_owned())
 }
 
+/// A pyproject.toml that only configures tools says nothing about dependencies.
 fn is_project(table: &Table) -> bool {
     table.contains_key("project") || tool(table, "poetry").is_some()
 }
@@ -326,13 +342,25 @@ fn open(text: String) -> Install {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))
+    std::fs::read(path).map_err(|error| unreadable(path, &because(path, &error)))
+}
+
+/// In words that a person uses.
+fn because(path: &Path, error: &std::io::Error) -> String {
+    no_file(path).unwrap_or_else(|| match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "you may not read it".to_owned(),
+        _ => error.to_string(),
+    })
 }
 
 fn table(path: &Path) -> Result<Table, Error> {
     let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
-    text.parse()
-        .map_err(|error: toml::de::Error| unreadable(path, error.message()))
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        unreadable(path, &format!("line {line}: {}", error.message()))
+    })
 }
 
 fn unreadable(path: &Path, why: &str) -> Error {

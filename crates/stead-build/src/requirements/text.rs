@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Dependencies, Install, normalized};
+use super::{Dependencies, Install, because, normalized};
 use crate::Error;
 
 /// Read the requirements file at `path`. Relative paths of packages in it are relative to `code`,
 /// as they are for pip, which is run there.
 pub(crate) fn read(path: &Path, code: &Path) -> Result<Dependencies, Error> {
     let mut reader = Reader::new(code);
-    reader.file(path)?;
+    reader.file(path, None)?;
     let install = if reader.notes.is_empty() {
         Install::File {
             path: path.to_owned(),
@@ -42,8 +42,13 @@ pub(super) type Keyed = Vec<(String, Vec<u8>)>;
 /// Lines that were found elsewhere, as if they stood in a file in `code`.
 pub(super) fn of_content(text: &str, code: &Path) -> Result<(Keyed, Install, Vec<String>), Error> {
     let mut reader = Reader::new(code);
-    for line in joined(text) {
-        reader.line(&line, code, "environment.yml")?;
+    for (_, line) in joined(text) {
+        // Its lines are not those of the environment.yml.
+        let at = At {
+            file: "environment.yml",
+            line: None,
+        };
+        reader.line(&line, code, at)?;
     }
     let install = Install::Text {
         text: reader.flat,
@@ -58,6 +63,23 @@ fn shown(path: &Path, code: &Path) -> String {
         .unwrap_or(path)
         .display()
         .to_string()
+}
+
+/// Where a line stands, for messages.
+#[derive(Clone, Copy)]
+struct At<'l> {
+    file: &'l str,
+    line: Option<usize>,
+}
+
+impl At<'_> {
+    /// Why a file that this line names is read.
+    fn includes(self) -> String {
+        match self.line {
+            Some(line) => format!("`{}` includes it in line {line}", self.file),
+            None => format!("`{}` includes it", self.file),
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -81,14 +103,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), Error> {
+    /// A file that `from` includes, if it is not the first.
+    fn file(&mut self, path: &Path, from: Option<At<'_>>) -> Result<(), Error> {
         if !self.seen.insert(path.to_owned()) {
             return Ok(());
         }
         let name = shown(path, self.code);
-        let bytes = std::fs::read(path).map_err(|error| {
-            Error::new(format!("cannot read `{name}`"), vec![error.to_string()])
-        })?;
+        let bytes = self.bytes(path, from)?;
         let text = match decode(&bytes) {
             Some((text, true)) => text,
             Some((text, false)) => {
@@ -105,13 +126,25 @@ impl<'a> Reader<'a> {
         };
         self.keyed.push((name.clone(), bytes));
         let directory = path.parent().unwrap_or(self.code).to_owned();
-        for line in joined(&text) {
-            self.line(&line, &directory, &name)?;
+        for (number, line) in joined(&text) {
+            let at = At {
+                file: &name,
+                line: Some(number),
+            };
+            self.line(&line, &directory, at)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, line: &str, directory: &Path, file: &str) -> Result<(), Error> {
+    fn bytes(&self, path: &Path, from: Option<At<'_>>) -> Result<Vec<u8>, Error> {
+        std::fs::read(path).map_err(|error| {
+            let mut causes: Vec<String> = from.map(At::includes).into_iter().collect();
+            causes.push(because(path, &error));
+            Error::new(format!("cannot read `{}`", shown(path, self.code)), causes)
+        })
+    }
+
+    fn line(&mut self, line: &str, directory: &Path, at: At<'_>) -> Result<(), Error> {
         let bare = without_comment(line);
         if bare.is_empty() {
             return Ok(());
@@ -120,7 +153,12 @@ impl<'a> Reader<'a> {
             self.hashed = true;
         }
         if let Some(other) = option(bare, &["-r", "--requirement"]) {
-            return self.file(&directory.join(other));
+            // uv fetches what is an address.
+            if other.contains("://") {
+                self.push(bare);
+                return Ok(());
+            }
+            return self.file(&directory.join(other), Some(at));
         }
         if let Some(other) = option(bare, &["-c", "--constraint"]) {
             if other.contains("://") {
@@ -128,12 +166,7 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             let path = directory.join(other);
-            let bytes = std::fs::read(&path).map_err(|error| {
-                Error::new(
-                    format!("cannot read `{}`", shown(&path, self.code)),
-                    vec![format!("`{file}` includes it"), error.to_string()],
-                )
-            })?;
+            let bytes = self.bytes(&path, Some(at))?;
             self.keyed.push((shown(&path, self.code), bytes));
             self.push(&format!("-c {}", path.display()));
             return Ok(());
@@ -158,7 +191,7 @@ impl<'a> Reader<'a> {
             self.push(bare);
             return Ok(());
         }
-        self.requirement(bare, directory, file);
+        self.requirement(bare, directory, at.file);
         Ok(())
     }
 
@@ -285,11 +318,13 @@ fn without_comment(line: &str) -> &str {
     line.trim()
 }
 
-/// Lines with `\` continuations put together.
-fn joined(text: &str) -> Vec<String> {
+/// Lines with `\` continuations put together, with the number of the last one.
+fn joined(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open = String::new();
+    let mut number = 0;
     for line in text.lines() {
+        number += 1;
         match line.strip_suffix('\\') {
             // A comment goes on nowhere, whatever it ends with.
             Some(start) if !line.trim_start().starts_with('#') => {
@@ -298,12 +333,12 @@ fn joined(text: &str) -> Vec<String> {
             }
             _ => {
                 open.push_str(line);
-                lines.push(std::mem::take(&mut open).trim().to_owned());
+                lines.push((number, std::mem::take(&mut open).trim().to_owned()));
             }
         }
     }
     if !open.is_empty() {
-        lines.push(open.trim().to_owned());
+        lines.push((number, open.trim().to_owned()));
     }
     lines
 }

@@ -105,3 +105,37 @@ fn a_name_is_read_from_every_kind_of_line() {
     assert_eq!(name_of("https://x/y.whl"), None);
     assert_eq!(name_of("-r other.txt"), None);
 }
+
+#[test]
+fn an_included_file_that_cannot_be_read_is_named_with_the_line_that_includes_it() {
+    let code = tempfile::tempdir().unwrap();
+    let path = write(
+        code.path(),
+        "requirements/prod.txt",
+        "# first\n-r base.txt\n",
+    );
+    write(
+        code.path(),
+        "requirements/base.txt",
+        "flask \\\n  ==3.0\n\n-r nothere.txt\n",
+    );
+    let error = read(&path, code.path()).unwrap_err();
+    assert_eq!(error.act, "cannot read `requirements/nothere.txt`");
+    assert_eq!(
+        error.causes,
+        [
+            "`requirements/base.txt` includes it in line 4",
+            "there is no such file"
+        ]
+    );
+    write(code.path(), "requirements/base.txt", "flask\n-c ../pins\n");
+    std::fs::create_dir(code.path().join("pins")).unwrap();
+    let error = read(&path, code.path()).unwrap_err();
+    assert_eq!(
+        error.causes,
+        [
+            "`requirements/base.txt` includes it in line 2",
+            "it is a directory"
+        ]
+    );
+}
