@@ -115,7 +115,7 @@ pub(crate) fn resolve(
             return Err(impossible(name, "uwsgi runs WSGI apps"));
         }
         (Program::Uwsgi(file), None | Some(Server::Uwsgi)) => {
-            uwsgi::of_file(name, file, process, place)?
+            uwsgi::of_file(manifest, name, file, process, place)?
         }
         (Program::Uwsgi(_), Some(_)) => {
             return Err(impossible(
@@ -146,9 +146,14 @@ pub(crate) fn resolve(
 }
 
 /// Variables that a process's program needs in everything that runs: those of a uwsgi.ini.
-pub(crate) fn variables(process: &Process, code: &Path) -> Vec<(String, String)> {
+pub(crate) fn variables(
+    manifest: &Manifest,
+    machine: &Machine,
+    process: &Process,
+    code: &Path,
+) -> Vec<(String, String)> {
     match &process.program {
-        Program::Uwsgi(file) => uwsgi::variables(file, code),
+        Program::Uwsgi(file) => uwsgi::variables(manifest, machine, file, code),
         _ => Vec::new(),
     }
 }

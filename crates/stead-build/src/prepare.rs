@@ -47,7 +47,7 @@ pub(crate) fn prepare(
         .map(Environment::bin)
         .chain(node.iter().map(node::Node::bin))
         .collect();
-    let env = variables(manifest, &code, environment.as_ref());
+    let env = variables(machine, manifest, &code, environment.as_ref());
     let setting = commands::Setting {
         machine,
         code: &code,
@@ -218,6 +218,7 @@ fn runs_something(manifest: &Manifest) -> bool {
 
 /// Variables for everything that runs. What the manifest says wins.
 pub(crate) fn variables(
+    machine: &Machine,
     manifest: &Manifest,
     code: &Path,
     environment: Option<&Environment>,
@@ -232,7 +233,7 @@ pub(crate) fn variables(
         set("FORWARDED_ALLOW_IPS", "*".into());
     }
     for process in manifest.process.values() {
-        variables.extend(launch::variables(process, code));
+        variables.extend(launch::variables(manifest, machine, process, code));
     }
     variables.extend(manifest.env.clone());
     variables

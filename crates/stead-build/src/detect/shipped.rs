@@ -44,9 +44,12 @@ pub(crate) fn procfile(project: &Project<'_>, base: &str, draft: &mut Draft) -> 
         if let Some(line) = line.filter(|_| !port)
             && !matches!(line.server.as_str(), "gunicorn")
         {
-            draft.note(format!(
-                    "The `web` line of {path} does not mention $PORT: it must listen there to be reached."
-                ));
+            draft.warning(
+                format!(
+                    "the `web` line of {path} does not mention $PORT: where it listens has to be found out, and only one instance can run"
+                ),
+                format!("let the `web` line of {path} listen on $PORT"),
+            );
         }
     }
     web.is_some()
@@ -92,7 +95,23 @@ pub(crate) fn uwsgi_ini(project: &Project<'_>, base: &str) -> Option<(String, Uw
     });
     paths.into_iter().find_map(|path| {
         let text = project.tree.read(path)?;
-        let ini = text.contains("[uwsgi]").then(|| uwsgi::parse(&text))?;
+        let dir = parent(path);
+        let variable = |name: &str| {
+            let always = uwsgi::ALWAYS_SET.contains(&name);
+            always.then(String::new)
+        };
+        let there = |path: &str| {
+            let path = join(dir, path);
+            let directory = project.tree.has_dir(&path);
+            (directory || project.tree.has(&path)).then_some(directory)
+        };
+        let given = uwsgi::Given {
+            variable: &variable,
+            path: &there,
+        };
+        let ini = text
+            .contains("[uwsgi]")
+            .then(|| uwsgi::parse(&text, &given))?;
         ini.entry.is_some().then(|| (path.to_owned(), ini))
     })
 }

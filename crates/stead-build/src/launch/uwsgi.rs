@@ -6,13 +6,14 @@
 
 use std::path::Path;
 
-use stead_model::manifest::{Count, Process, Threads};
+use stead_model::manifest::{Count, Manifest, Process, Threads};
 use stead_model::release::{Listen, Protocol, Start};
 
 use super::server::{one, processors};
 use super::{Place, Resolved, environment, impossible, text};
 use crate::Error;
-use crate::detect::uwsgi::{UwsgiIni, parse};
+use crate::detect::uwsgi::{ALWAYS_SET, Given, UwsgiIni, parse};
+use crate::machine::Machine;
 
 /// Options of a shipped file that Stead sets itself or that would act outside of the instance.
 const NOT_PASSED: [&str; 5] = ["need-app", "vacuum", "listen", "strict", "auto-procname"];
@@ -29,6 +30,7 @@ pub(super) fn of_entry(
 
 /// Run what a uwsgi.ini says.
 pub(super) fn of_file(
+    manifest: &Manifest,
     name: &str,
     file: &str,
     process: &Process,
@@ -36,7 +38,7 @@ pub(super) fn of_file(
 ) -> Result<Resolved, Error> {
     let content = std::fs::read(place.code.join(file))
         .map_err(|error| impossible(name, &format!("`{file}` cannot be read: {error}")))?;
-    let ini = parse(&String::from_utf8_lossy(&content));
+    let ini = read(&content, manifest, place.machine, place.code);
     let entry = ini.entry.clone().ok_or_else(|| {
         impossible(name, &format!("`{file}` names no `module` or `wsgi-file`")).hinted(format!(
             "write `wsgi = \"module:attribute\"` and `server = \"uwsgi\"` in [process.{name}]"
@@ -46,10 +48,33 @@ pub(super) fn of_file(
 }
 
 /// The `env` lines of the file.
-pub(super) fn variables(file: &str, code: &Path) -> Vec<(String, String)> {
+pub(super) fn variables(
+    manifest: &Manifest,
+    machine: &Machine,
+    file: &str,
+    code: &Path,
+) -> Vec<(String, String)> {
     std::fs::read(code.join(file))
-        .map(|content| parse(&String::from_utf8_lossy(&content)).env)
+        .map(|content| read(&content, manifest, machine, code).env)
         .unwrap_or_default()
+}
+
+/// Its conditions hold as they will for an instance, which gets [env], then this machine's variables.
+fn read(content: &[u8], manifest: &Manifest, machine: &Machine, code: &Path) -> UwsgiIni {
+    let variable = |name: &str| {
+        let own = manifest.env.get(name).map(String::as_str);
+        let value = own.or_else(|| machine.variable(name)).map(str::to_owned);
+        value.or_else(|| ALWAYS_SET.contains(&name).then(String::new))
+    };
+    let path = |path: &str| {
+        let found = std::fs::metadata(code.join(path)).ok()?;
+        Some(found.is_dir())
+    };
+    let given = Given {
+        variable: &variable,
+        path: &path,
+    };
+    parse(&String::from_utf8_lossy(content), &given)
 }
 
 fn resolve(
