@@ -8,10 +8,48 @@ use stead_model::release::{ProcessSpec, Start};
 use crate::environment::{self, Environment};
 use crate::machine::Machine;
 use crate::prepare::{self, Python};
-use crate::{Error, Finding, Source, commands, launch, node, system, uv};
+use crate::{Detection, Error, Finding, Source, commands, launch, node, system, uv};
 
 /// Say what would be built and run, and what is missing.
-pub(crate) fn check(machine: &Machine, manifest: &Manifest, source: &Source) -> Vec<Finding> {
+pub(crate) fn check(
+    machine: &Machine,
+    manifest: &Manifest,
+    source: &Source,
+    detection: Option<&Detection>,
+) -> Vec<Finding> {
+    let mut findings = of_build(machine, manifest, source);
+    if let Some(detection) = detection {
+        of_source(machine, manifest, detection, &mut findings);
+    }
+    findings
+}
+
+/// What detection saw in the source, as far as it is about what `manifest` runs.
+fn of_source(
+    machine: &Machine,
+    manifest: &Manifest,
+    detection: &Detection,
+    findings: &mut Vec<Finding>,
+) {
+    let program = |manifest: &Manifest| manifest.process.get("web").map(|web| web.program.clone());
+    if program(manifest) == program(&detection.manifest) {
+        findings.extend(detection.findings.iter().cloned());
+    }
+    for variable in &detection.variables {
+        let name = &variable.name;
+        let given = manifest.env.contains_key(name) || manifest.secret.contains_key(name);
+        if given || machine.variable(name).is_some() {
+            continue;
+        }
+        findings.push(Finding {
+            text: variable.sentence(),
+            blocks: variable.at_start,
+            hint: Some(format!("export {name}=…")),
+        });
+    }
+}
+
+fn of_build(machine: &Machine, manifest: &Manifest, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     let code = match prepare::code(manifest, source) {
         Ok(code) => code,
@@ -194,7 +232,7 @@ fn of_commands(
         .into_iter()
         .chain(node.map(node::Node::bin))
         .collect();
-    let env = prepare::variables(manifest, code, environment);
+    let env = prepare::variables(machine, manifest, code, environment);
     let setting = commands::Setting {
         machine,
         code,

@@ -4,9 +4,10 @@
 //!
 //! 1. what the app ships to be started by: `web:` in a Procfile, a `uwsgi.ini`;
 //! 2. the Python object that a server should be given ([`entry`] documents the ranking);
-//! 3. a Python program that brings its own server (Tornado, aiohttp, `http.server`, …);
-//! 4. a Node program (`package.json`);
-//! 5. a folder of static files.
+//! 3. a Python program that brings its own server (Tornado, aiohttp, `http.server`, …), or a console
+//!    script of the project that takes `--port`; of some well-known packages before 2;
+//! 4. a Node program (`package.json`, or a script that listens);
+//! 5. a folder of static files, unless it holds a server's source.
 //!
 //! Everything else that was seen becomes a note or a commented alternative.
 
@@ -17,6 +18,7 @@ use stead_model::manifest::fit_app_name;
 use crate::{Detection, Error};
 
 mod choose;
+mod console;
 mod dependencies;
 mod django;
 mod draft;
@@ -25,10 +27,12 @@ mod flask;
 mod kinds;
 mod named;
 mod node;
+mod nothing;
 mod own;
 mod paths;
 mod project;
 mod server_line;
+mod server_source;
 mod shipped;
 mod state;
 mod syntax;
@@ -39,7 +43,6 @@ mod versions;
 pub(crate) use draft::quoted;
 
 use draft::Draft;
-use entry::{Found, Passed, Why};
 use project::Project;
 use tree::Tree;
 
@@ -93,52 +96,15 @@ fn detect_here(dir: &Path) -> Result<Detection, Error> {
     let dependencies = dependencies::read(&project, &base);
     let decided = choose::program(&project, &base, &found, &dependencies, named, &mut draft);
     if !decided {
-        return Err(nothing(dir, &tree, &found));
+        return Err(nothing::nothing(
+            dir,
+            &project,
+            &base,
+            &found,
+            &dependencies,
+        ));
     }
     Ok(draft.finish())
-}
-
-/// Nothing can be run: what was looked for, and the lines to write.
-fn nothing(dir: &Path, tree: &Tree, found: &Found) -> Error {
-    let mut causes = Vec::new();
-    if tree.files().next().is_none() {
-        causes.push("there are no files in it".to_owned());
-    }
-    causes.push(
-        "no Procfile, uwsgi.ini, Python app object (Flask, Django, FastAPI, …), package.json with a `start` script, or index.html was found"
-            .to_owned(),
-    );
-    let mut example = "wsgi = \"module:app\"".to_owned();
-    for passed in found.passed.iter().take(5) {
-        let Passed {
-            file, name, line, ..
-        } = passed;
-        causes.push(match &passed.why {
-            Why::Decoy(what) => format!("`{name}` in {file}:{line} is {what}"),
-            Why::NeedsArguments(needed) => {
-                example = "wsgi = \"wsgi:app\"".to_owned();
-                format!(
-                    "the factory `{name}` in {file}:{line} needs arguments ({}): call it in a file wsgi.py of your own, as `app = {name}(…)`",
-                    needed.join(", ")
-                )
-            }
-            Why::OnlyMain => {
-                format!("`{name}` in {file}:{line} exists only when the file is run as a program")
-            }
-            Why::Elsewhere => {
-                format!("`{name}` in {file}:{line} lies among tests, examples or documents")
-            }
-        });
-    }
-    Error {
-        act: format!("cannot tell what to run in `{}`", dir.display()),
-        causes,
-        hint: Some(format!(
-            "write a stead.toml with these lines, or with `command = \"…\"` for a program that listens on $PORT:\napp = \"{}\"\n[process.web]\n{example}",
-            fit_app_name(&dir.file_name().unwrap_or_default().to_string_lossy())
-        )),
-        output: Vec::new(),
-    }
 }
 
 /// `app.py:12: app = Flask(__name__)`.

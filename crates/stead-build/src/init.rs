@@ -14,8 +14,8 @@ pub fn init_text(detection: &Detection) -> String {
     let mut text = String::from(
         "# What Stead found in this directory, and where. Every value may be changed.\n",
     );
-    for note in &detection.notes {
-        comment(&mut text, note);
+    for remark in detection.remarks(|_| false) {
+        comment(&mut text, &remark);
     }
     text.push('\n');
     let writer = Writer { detection };

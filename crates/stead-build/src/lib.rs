@@ -40,11 +40,59 @@ pub struct Detection {
     pub manifest: Manifest,
     /// Where each value came from, in the order of the file that `init` writes.
     pub origins: Vec<Origin>,
-    /// What a person should know or decide, each a sentence: things that are missing, decoys
-    /// that were passed over, directories that look like state and want a `[volume]`.
+    /// What keeps the app from running as it stands, or from running well.
+    pub findings: Vec<Finding>,
+    /// Variables that the app does not run without.
+    pub variables: Vec<Variable>,
+    /// What a person should know or decide, each a sentence: decoys that were passed over,
+    /// directories that look like state and want a `[volume]`.
     pub notes: Vec<String>,
     /// TOML lines that `init` writes commented out, with why: alternatives.
     pub alternatives: Vec<Alternative>,
+}
+
+impl Detection {
+    /// All that a person should be told, each a sentence, what matters most first. `is_set`: whether a
+    /// variable has a value already.
+    pub fn remarks(&self, is_set: impl Fn(&str) -> bool) -> Vec<String> {
+        let findings = self.findings.iter().map(|finding| match &finding.hint {
+            Some(hint) => format!("{} ({hint})", finding.text.trim_end_matches('.')),
+            None => finding.text.clone(),
+        });
+        let unset = self.variables.iter().filter(|variable| {
+            let name = &variable.name;
+            let given =
+                self.manifest.env.contains_key(name) || self.manifest.secret.contains_key(name);
+            !given && !is_set(name)
+        });
+        let unset = unset.map(Variable::sentence);
+        findings
+            .chain(unset)
+            .chain(self.notes.iter().cloned())
+            .collect()
+    }
+}
+
+/// A variable that the app reads without a default.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// `DATABASE_URL`.
+    pub name: String,
+    /// Where it is read: `app.py:5`.
+    pub from: String,
+    /// It is read as soon as the app is imported. Otherwise some request or setting may need it.
+    pub at_start: bool,
+}
+
+impl Variable {
+    /// What it means that it has no value.
+    pub fn sentence(&self) -> String {
+        let Self { name, from, .. } = self;
+        match self.at_start {
+            true => format!("`{name}` has no value: the app does not start without it ({from})"),
+            false => format!("`{name}` has no value: the app fails where it needs it ({from})"),
+        }
+    }
 }
 
 /// Where one value came from.
@@ -79,15 +127,22 @@ pub struct Source {
     pub mark: Option<(String, String)>,
 }
 
-/// One thing that `prepare` would do or that is missing, for `stead check`.
+/// One thing that `prepare` would do, that is missing or that deserves attention, for `stead check`.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// A sentence.
     pub text: String,
-    /// `true`: `prepare` would fail because of it.
+    /// `true`: the app does not come up because of it.
     pub blocks: bool,
-    /// Runnable as it stands, or a line for `stead.toml`.
+    /// Runnable as it stands, or a line for `stead.toml`. What has one and does not block deserves attention.
     pub hint: Option<String>,
+}
+
+impl Finding {
+    /// It keeps the app from running, or from running well.
+    pub fn asks(&self) -> bool {
+        self.blocks || self.hint.is_some()
+    }
 }
 
 /// Where progress goes; the caller draws it.
@@ -105,9 +160,10 @@ pub fn detect(dir: &Path) -> Result<Detection, Error> {
     detect::detect(dir)
 }
 
-/// Say what `prepare` would do, without doing it.
-pub fn check(manifest: &Manifest, source: &Source) -> Vec<Finding> {
-    check::check(&Machine::of_this_process(), manifest, source)
+/// Say what `prepare` would do, without doing it, and what is missing. `detection` is what the source
+/// shows, whether or not `manifest` came of it.
+pub fn check(manifest: &Manifest, source: &Source, detection: Option<&Detection>) -> Vec<Finding> {
+    check::check(&Machine::of_this_process(), manifest, source, detection)
 }
 
 /// Build (or reuse) the environment and resolve `manifest` into a release.

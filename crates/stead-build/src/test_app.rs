@@ -98,7 +98,7 @@ impl App {
     }
 
     pub(crate) fn check(&self) -> Vec<Finding> {
-        check::check(&self.machine, &self.manifest, &self.source())
+        check::check(&self.machine, &self.manifest, &self.source(), None)
     }
 
     /// What was said while the last release was prepared, as one text.

@@ -121,6 +121,19 @@ fn render(result: Result<Detection, stead_build::Error>) -> String {
         };
         line(&format!("secret.{name}"), how.to_owned());
     }
+    for finding in &found.findings {
+        let mark = if finding.blocks { "missing" } else { "warning" };
+        let hint = finding.hint.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "{mark}: {}  # {hint}", finding.text);
+    }
+    for variable in &found.variables {
+        let mark = if variable.at_start {
+            "missing"
+        } else {
+            "warning"
+        };
+        let _ = writeln!(out, "{mark}: {}", variable.sentence());
+    }
     for note in &found.notes {
         let _ = writeln!(out, "note: {note}");
     }

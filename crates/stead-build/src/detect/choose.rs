@@ -9,7 +9,9 @@ use super::kinds::{Kind, Scope, Thing};
 use super::project::Project;
 use super::server_line::ServerLine;
 use super::tree::{file_name, join, parent, within};
-use super::{django, flask, named, node, own, shipped, source_line, state, versions};
+use super::{
+    django, flask, named, node, own, server_source, shipped, source_line, state, versions,
+};
 
 /// Django's `asgi.py` is made by default; it counts only when the project needs ASGI.
 pub(crate) fn channels(project: &Project<'_>, found: &mut Found) {
@@ -100,6 +102,12 @@ pub(crate) fn program(
         let from_ini = ini.chdir.is_none().then(|| ini.entry.clone()).flatten();
         shipped::honour_uwsgi(path, base, ini, from_ini.or(better), draft);
         true
+    } else if own::brought(project, base, best, dependencies, draft) {
+        if let Some(entry) = entry.as_ref().filter(|entry| !entry.asgi) {
+            let object = shipped::own_worker(&entry.target, &ServerLine::default());
+            draft.alternative("an object that was found in the source", object);
+        }
+        true
     } else if let (Some(best), Some(entry)) = (best, &entry) {
         python(project, base, best, entry, named, draft);
         true
@@ -107,11 +115,12 @@ pub(crate) fn program(
         django::without_wsgi(project, base, draft)
             || own::program(project, base, found, dependencies, draft)
             || named::factory_call(project, base, dependencies, draft)
+            || own::script(project, base, dependencies, draft)
     };
     let is_python =
         decided && (best.is_some() || dependencies.file.is_some() || !found.own.is_empty());
     if !decided {
-        return without_python(project, base, draft);
+        return without_python(project, base, dependencies, draft);
     }
     if is_python {
         around_python(project, base, found, dependencies, draft);
@@ -192,6 +201,7 @@ fn python(
     if let Some(named) = &named {
         from = format!("{named}; {from}");
     }
+    draft.entry = Some(best.file.clone());
     let unfilled = flask::unfilled(project, &best.file);
     let (script, told) = own::script_line(project, base, &best.file);
     if !unfilled.is_empty() {
@@ -223,12 +233,6 @@ fn python(
         false => Program::Wsgi(entry.target.clone()),
     };
     draft.run("web", program, from);
-    if project.module(&best.file).broken {
-        draft.note(format!(
-            "{} is not valid Python 3 as it stands: what could be read of it was used.",
-            best.file
-        ));
-    }
     flask::unguarded(project, best, draft);
     if let Some(path) = &entry.python_path {
         draft.origin(
@@ -315,6 +319,12 @@ fn around_python(
             "No file says which packages the app needs (requirements.txt, pyproject.toml, Pipfile, …): it runs without any.",
         ),
     }
+    let entry = draft
+        .entry
+        .clone()
+        .or_else(|| found.candidates.first().map(|best| best.file.clone()));
+    draft.entry = entry;
+    not_python_three(project, draft);
     let required = state::variables(project, base, draft);
     if let Some(best) = found.candidates.first() {
         let django = matches!(
@@ -336,6 +346,21 @@ fn around_python(
     node::beside_python(project.tree, base, draft);
     state::directories(project, base, draft);
     state::dotenv(project, base, draft);
+}
+
+/// Files that the app imports and that no Python 3 reads.
+fn not_python_three(project: &Project<'_>, draft: &mut Draft) {
+    let files = state::imported_from(project, draft.entry.as_deref());
+    let broken = files.iter().filter(|file| {
+        let text = project.tree.read(file);
+        project.module(file).broken && text.is_some_and(|text| text.len() < 512 * 1024)
+    });
+    for file in broken.take(3) {
+        draft.missing(
+            format!("{file} is not valid Python 3, so the app cannot import it"),
+            format!("python3 -m py_compile {file}"),
+        );
+    }
 }
 
 fn framework_notes(
@@ -448,7 +473,7 @@ fn passed_over(found: &Found, draft: &mut Draft) {
         let (file, name, line) = (&passed.file, &passed.name, passed.line);
         let text = match &passed.why {
             Why::Decoy(what) => format!("`{name}` in {file}:{line} was passed over: it is {what}."),
-            Why::NeedsArguments(_) | Why::OnlyMain | Why::Elsewhere => continue,
+            Why::NeedsArguments(_) | Why::OnlyMain | Why::Elsewhere | Why::Held(_) => continue,
         };
         count += 1;
         if count <= 4 {
@@ -457,9 +482,18 @@ fn passed_over(found: &Found, draft: &mut Draft) {
     }
 }
 
-fn without_python(project: &Project<'_>, base: &str, draft: &mut Draft) -> bool {
+fn without_python(
+    project: &Project<'_>,
+    base: &str,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
     let tree = project.tree;
-    if node::node(tree, base, draft) || node::site(tree, draft) {
+    if node::node(tree, base, draft) {
+        return true;
+    }
+    let signs = server_source::signs(project, base, dependencies);
+    if signs.is_empty() && node::site(project, draft) {
         return true;
     }
     let mut dirs: Vec<&str> = tree

@@ -2,15 +2,19 @@
 
 use stead_model::manifest::{Manifest, Process, Program};
 
-use crate::{Alternative, Detection, Origin};
+use crate::{Alternative, Detection, Finding, Origin, Variable};
 
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) manifest: Manifest,
     origins: Vec<Origin>,
+    findings: Vec<Finding>,
+    pub(crate) variables: Vec<Variable>,
     notes: Vec<String>,
     alternatives: Vec<Alternative>,
+    /// The file that the `web` process begins with, where that is known.
+    pub(crate) entry: Option<String>,
 }
 
 impl Draft {
@@ -28,6 +32,26 @@ impl Draft {
         let text = text.into();
         if !self.notes.contains(&text) {
             self.notes.push(text);
+        }
+    }
+
+    /// Something that keeps the app from coming up.
+    pub(crate) fn missing(&mut self, text: impl Into<String>, hint: impl Into<String>) {
+        self.finding(text.into(), true, hint.into());
+    }
+
+    /// Something that does not keep the app from coming up, but that somebody should look at.
+    pub(crate) fn warning(&mut self, text: impl Into<String>, hint: impl Into<String>) {
+        self.finding(text.into(), false, hint.into());
+    }
+
+    fn finding(&mut self, text: String, blocks: bool, hint: String) {
+        if !self.findings.iter().any(|other| other.text == text) {
+            self.findings.push(Finding {
+                text,
+                blocks,
+                hint: Some(hint),
+            });
         }
     }
 
@@ -67,6 +91,8 @@ impl Draft {
         Detection {
             manifest: self.manifest,
             origins: self.origins,
+            findings: self.findings,
+            variables: self.variables,
             notes: self.notes,
             alternatives: self.alternatives,
         }

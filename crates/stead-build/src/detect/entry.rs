@@ -25,6 +25,8 @@ use super::project::Project;
 use super::syntax::{Binding, Place, Value};
 use super::tree::{file_name, parent};
 
+mod held;
+
 /// Something that a server could be given.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -71,6 +73,8 @@ pub(crate) enum Why {
     OnlyMain,
     /// It lies where tests and examples lie.
     Elsewhere,
+    /// An app that is reached only through what a call gives: `Server().app`.
+    Held(String),
 }
 
 /// All that was found.
@@ -101,7 +105,7 @@ const SCRIPTS: &[&str] = &[
     "manage",
 ];
 /// Names that usually hold the app, best first.
-const ATTRIBUTES: &[&str] = &[
+pub(super) const ATTRIBUTES: &[&str] = &[
     "application",
     "app",
     "asgi_app",
@@ -236,7 +240,7 @@ fn look_at(project: &Project<'_>, file: &str, found: &mut Found) {
             continue;
         }
         match &bound.value {
-            Value::Class { .. } => {}
+            Value::Class { .. } => held::by_class(project, file, bound, found),
             Value::Function(index) => function(project, file, name, *index, found),
             _ => instance(project, file, bound, found),
         }
@@ -285,7 +289,9 @@ fn under_main(project: &Project<'_>, file: &str, binding: &Binding, found: &mut 
 fn instance(project: &Project<'_>, file: &str, binding: &Binding, found: &mut Found) {
     let thing = project.thing(Scope::file(file), &binding.name);
     let Some(kind) = project.kind_of(&thing) else {
-        conventional(project, file, binding, found);
+        if !held::by_instance(project, file, binding, &thing, found) {
+            conventional(project, file, binding, found);
+        }
         return;
     };
     if let Kind::Own(framework) = kind {
@@ -386,7 +392,16 @@ fn function(project: &Project<'_>, file: &str, name: &str, index: usize, found: 
     }
     let attribute = match &kind {
         Kind::Holds("Connexion", _) | Kind::Wsgi(_) | Kind::Asgi(_) => format!("{name}()"),
-        Kind::Holds(_, inner) => format!("{name}().{inner}"),
+        Kind::Holds(_, inner) => {
+            // An entry point ends with its call.
+            found.passed.push(Passed {
+                file: file.to_owned(),
+                name: name.to_owned(),
+                line: function.line,
+                why: Why::Held(format!("{name}().{inner}")),
+            });
+            return;
+        }
         _ => return,
     };
     push(

@@ -41,6 +41,8 @@ pub(crate) enum Thing {
     Class(String, String, Vec<String>),
     /// A value of a known kind.
     Instance(Kind),
+    /// An instance of a class of the tree: file, class.
+    Object(String, String),
     Unknown,
 }
 
@@ -195,8 +197,15 @@ impl Project<'_> {
             if let Some(thing) = found {
                 return thing;
             }
-            if function.parameters.iter().any(|(own, _)| own == name) {
-                return Thing::Unknown;
+            let mut parameters = function.parameters.iter();
+            if let Some(at) = parameters.position(|(own, _)| own == name) {
+                // `self` in a method.
+                return match function.name.split_once('.') {
+                    Some((class, _)) if at == 0 => {
+                        Thing::Object(scope.file.to_owned(), class.to_owned())
+                    }
+                    _ => Thing::Unknown,
+                };
             }
         }
         let scope = Scope::file(scope.file);
@@ -214,7 +223,7 @@ impl Project<'_> {
             };
             if self.find(scope.file, &star.module).is_some() {
                 let thing = self.imported(scope.file, &import, left);
-                if !matches!(thing, Thing::Unknown | Thing::External(_)) {
+                if !matches!(thing, Thing::Unknown) {
                     return thing;
                 }
             } else if constructed(&format!("{}.{name}", star.module)).is_some() {
@@ -267,6 +276,9 @@ impl Project<'_> {
             Thing::Instance(Kind::Holds(framework, "wsgifunc()")) if name == "wsgifunc" => {
                 Thing::External(format!("{framework}.wsgifunc"))
             }
+            Thing::Object(file, class) | Thing::Class(file, class, _) => {
+                self.member(file, class, name, left)
+            }
             // `app.wsgi_app`, Starlette's `app.app`.
             Thing::Instance(kind @ Kind::Wsgi(_)) if name == "wsgi_app" => {
                 Thing::Instance(kind.clone())
@@ -276,6 +288,50 @@ impl Project<'_> {
             }
             _ => Thing::Unknown,
         }
+    }
+
+    /// What `name` of a class, or of its instances, is: bound in the class, by one of its methods as
+    /// `self.name`, a method, or the same of its bases.
+    fn member(&self, file: &str, class: &str, name: &str, left: usize) -> Thing {
+        let Some(left) = self.further(left) else {
+            return Thing::Unknown;
+        };
+        let module = self.module(file);
+        let scope = Scope::file(file);
+        if let Some(binding) = module.bound(&format!("{class}.{name}")) {
+            return self.value(scope, &binding.value, left);
+        }
+        let (method, own) = (format!("{class}.{name}"), format!("self.{name}"));
+        for (index, function) in module.functions.iter().enumerate() {
+            if function.name == method {
+                return Thing::Function(file.to_owned(), index);
+            }
+            if function.name.split_once('.').map(|(class, _)| class) != Some(class) {
+                continue;
+            }
+            for binding in function.bindings.iter().rev().filter(|b| b.name == own) {
+                let scope = Scope {
+                    file,
+                    function: Some(index),
+                };
+                let thing = self.value(scope, &binding.value, left);
+                if !matches!(thing, Thing::Unknown) {
+                    return thing;
+                }
+            }
+        }
+        let Some(Value::Class { bases }) = module.bound(class).map(|binding| &binding.value) else {
+            return Thing::Unknown;
+        };
+        for base in bases.iter().take(4) {
+            if let Thing::Class(file, class, _) = self.dotted(scope, base, left) {
+                let thing = self.member(&file, &class, name, left);
+                if !matches!(thing, Thing::Unknown) {
+                    return thing;
+                }
+            }
+        }
+        Thing::Unknown
     }
 
     fn called(&self, thing: &Thing, call: Option<&Call>, scope: Scope<'_>, left: usize) -> Thing {
@@ -310,7 +366,10 @@ impl Project<'_> {
                 module
                     .function(&format!("{name}.__call__"))
                     .and_then(|method| interface(method.parameters.get(1..)?, method.is_async))
-                    .map_or(Thing::Unknown, Thing::Instance)
+                    .map_or_else(
+                        || Thing::Object(file.clone(), name.clone()),
+                        Thing::Instance,
+                    )
             }
             Thing::Function(file, index) => {
                 let module = self.module(file);

@@ -4,7 +4,13 @@ use stead_model::manifest::Program;
 
 use super::draft::Draft;
 use super::entry::elsewhere;
+use super::project::Project;
+use super::server_source;
 use super::tree::{Tree, file_name, join, parent};
+
+mod bare;
+
+pub(crate) use bare::serves;
 
 /// What a `package.json` says.
 #[derive(Debug, Default)]
@@ -15,6 +21,8 @@ pub(crate) struct Package {
     main: Option<String>,
     node: Option<String>,
     dependencies: Vec<String>,
+    /// Those that are not for development alone.
+    pub(crate) runs_with: Vec<String>,
 }
 
 /// Read the `package.json` in `base`.
@@ -28,11 +36,14 @@ pub(crate) fn package(tree: &Tree, base: &str) -> Option<Package> {
             .map(str::to_owned)
     };
     let script = |name: &str| text(json.get("scripts").and_then(|scripts| scripts.get(name)));
-    let mut dependencies = Vec::new();
-    for key in ["dependencies", "devDependencies"] {
+    let names = |key: &str| {
         let table = json.get(key).and_then(serde_json::Value::as_object);
-        dependencies.extend(table.into_iter().flatten().map(|(name, _)| name.clone()));
-    }
+        let names = table.into_iter().flatten().map(|(name, _)| name.clone());
+        names.collect::<Vec<String>>()
+    };
+    let runs_with = names("dependencies");
+    let mut dependencies = runs_with.clone();
+    dependencies.extend(names("devDependencies"));
     Some(Package {
         path,
         start: script("start"),
@@ -40,6 +51,7 @@ pub(crate) fn package(tree: &Tree, base: &str) -> Option<Package> {
         main: text(json.get("main")),
         node: text(json.get("engines").and_then(|engines| engines.get("node"))),
         dependencies,
+        runs_with,
     })
 }
 
@@ -94,7 +106,7 @@ const DEVELOPMENT: &[&str] = &[
 /// Decide for a Node program, or a site that Node builds, in `base`.
 pub(crate) fn node(tree: &Tree, base: &str, draft: &mut Draft) -> bool {
     let Some(package) = package(tree, base) else {
-        return false;
+        return bare::bare(tree, base, draft);
     };
     let development = package.start.as_deref().is_some_and(|start| {
         DEVELOPMENT
@@ -179,6 +191,13 @@ pub(crate) fn node(tree: &Tree, base: &str, draft: &mut Draft) -> bool {
     true
 }
 
+/// Whether a file is JavaScript that Node could run.
+pub(crate) fn is_script(path: &str) -> bool {
+    [".js", ".mjs", ".cjs"]
+        .iter()
+        .any(|end| path.ends_with(end))
+}
+
 fn listens(tree: &Tree, path: &str) -> bool {
     tree.read(path).is_some_and(|text| {
         text.contains(".listen(") || text.contains("createServer") || text.contains("Bun.serve")
@@ -214,8 +233,15 @@ fn port_note(tree: &Tree, base: &str, package: &Package, draft: &mut Draft) {
         .take(500)
         .any(|path| tree.read(path).is_some_and(|text| text.contains("PORT")));
     if !reads {
-        draft.note("Nothing in the source reads the variable PORT: the program must listen there to be reached.");
+        no_port(draft);
     }
+}
+
+fn no_port(draft: &mut Draft) {
+    draft.warning(
+        "nothing in the source reads the variable PORT: where the program listens has to be found out, and only one instance can run",
+        "let it listen on process.env.PORT",
+    );
 }
 
 /// The folder that a front end is built into.
@@ -252,24 +278,43 @@ fn site_folder(tree: &Tree, base: &str, package: &Package) -> Option<(String, St
     None
 }
 
-/// A folder with an `index.html`.
-pub(crate) fn site(tree: &Tree, draft: &mut Draft) -> bool {
-    for folder in [
-        "public", "dist", "build", "_site", "site", "htdocs", "www", "html", "docs", "src", "",
-    ] {
-        let index = join(folder, "index.html");
-        if !tree.has(&index) {
-            continue;
-        }
-        if folder.is_empty() {
-            draft.run("web", Program::Static(".".into()), index);
-            draft.note("The whole directory is served, because index.html lies at its top: move what visitors may see into a folder of its own if there is anything else.");
-        } else {
-            draft.run("web", Program::Static(folder.into()), index);
-        }
-        return true;
+/// Folders that sites lie in, best first.
+const SITES: &[&str] = &[
+    "public", "dist", "build", "_site", "site", "htdocs", "www", "html", "docs", "src", "",
+];
+
+/// The `index.html` of a site.
+pub(crate) fn index(tree: &Tree) -> Option<String> {
+    let mut files = SITES.iter().map(|folder| join(folder, "index.html"));
+    files.find(|index| tree.has(index))
+}
+
+/// A folder with an `index.html`, if no other server's source lies in it.
+pub(crate) fn site(project: &Project<'_>, draft: &mut Draft) -> bool {
+    let Some(index) = index(project.tree) else {
+        return false;
+    };
+    let folder = parent(&index).to_owned();
+    if server_source::run_elsewhere(project, &folder).is_some() {
+        return false;
     }
-    false
+    let shown = if folder.is_empty() { "." } else { &folder };
+    draft.run("web", Program::Static(shown.to_owned()), index.clone());
+    let private = server_source::private(project, &folder);
+    if let Some((first, others)) = private.split_first() {
+        let more = match others.len() {
+            0 => String::new(),
+            1 => " and 1 more file".to_owned(),
+            count => format!(" and {count} more files"),
+        };
+        draft.warning(
+            format!("visitors may read all that lies beside {index}, so also `{first}`{more}"),
+            "move what visitors may see into a folder of its own, such as `public`",
+        );
+    } else if folder.is_empty() {
+        draft.note("The whole directory is served, because index.html lies at its top: move what visitors may see into a folder of its own if there is anything else.");
+    }
+    true
 }
 
 /// A front end beside a Python app: how it is built, as an alternative.

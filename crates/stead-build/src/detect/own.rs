@@ -4,11 +4,12 @@ use stead_model::manifest::{Count, Program};
 
 use super::dependencies::Dependencies;
 use super::draft::Draft;
-use super::entry::{Found, elsewhere};
+use super::entry::{Candidate, Found, Tier, elsewhere};
 use super::kinds::{Kind, Scope, Thing, constructed};
 use super::project::Project;
 use super::syntax::{Call, Place, Value};
 use super::tree::{file_name, join, parent, within};
+use super::{console, server_source};
 
 /// `python serve.py --port $PORT`, and whether the program can be told where to listen.
 pub(crate) fn script_line(project: &Project<'_>, base: &str, file: &str) -> (String, bool) {
@@ -87,7 +88,7 @@ pub(crate) fn program(
 ) -> bool {
     streamlit(project, base, dependencies, draft)
         || pyramid(project, base, dependencies, draft)
-        || listening(project, base, found, draft)
+        || listening(project, base, found, dependencies, draft)
 }
 
 /// Library functions that serve until they are stopped.
@@ -114,7 +115,7 @@ const SERVING: &[&str] = &[
 fn serves(
     project: &Project<'_>,
     found: &Found,
-    scripts: &[Script],
+    scripts: &[console::Script],
     file: &str,
 ) -> Option<(u32, String)> {
     let module = project.module(file);
@@ -122,7 +123,9 @@ fn serves(
         None => true,
         Some(function) => {
             module.has_main
-                || scripts.iter().any(|script| script.file == file)
+                || scripts
+                    .iter()
+                    .any(|script| script.file.as_deref() == Some(file))
                 || module
                     .calls
                     .iter()
@@ -157,71 +160,14 @@ fn serves(
         .map(|(_, line, framework)| (*line, (*framework).to_owned()))
 }
 
-/// A console script: the file and the function that it calls.
-struct Script {
-    file: String,
-    module: String,
-    function: String,
-    from: String,
-}
-
-/// `[project.scripts]` and poetry's.
-fn scripts(project: &Project<'_>, base: &str) -> Vec<Script> {
-    let path = join(base, "pyproject.toml");
-    let text = project.tree.read(&path).unwrap_or_else(|| "".into());
-    let table: toml::Table = text.parse().unwrap_or_default();
-    let standard = table.get("project").and_then(|p| p.get("scripts"));
-    let tool = table.get("tool").and_then(|tool| tool.get("poetry"));
-    let poetry = tool.and_then(|poetry| poetry.get("scripts"));
-    let tables = [standard, poetry].into_iter().flatten();
-    let mut named: Vec<(String, String)> = Vec::new();
-    for (name, target) in tables.filter_map(toml::Value::as_table).flatten() {
-        if let Some(target) = target.as_str() {
-            named.push((format!("{path}: script `{name}`"), target.to_owned()));
-        }
-    }
-    let path = join(base, "setup.cfg");
-    let text = project.tree.read(&path).unwrap_or_else(|| "".into());
-    let inside = text.split("console_scripts").nth(1).unwrap_or_default();
-    for line in inside
-        .lines()
-        .skip(1)
-        .take_while(|line| line.starts_with([' ', '\t']))
-    {
-        if let Some((name, target)) = line.split_once('=') {
-            named.push((
-                format!("{path}: script `{}`", name.trim()),
-                target.trim().to_owned(),
-            ));
-        }
-    }
-    let anchor = join(base, "setup.py");
-    if project.tree.has(&anchor) {
-        for (text, _) in &project.module(&anchor).strings {
-            for line in text.lines() {
-                if let Some((name, target)) = line.split_once('=') {
-                    let from = format!("{anchor}: script `{}`", name.trim());
-                    named.push((from, target.trim().to_owned()));
-                }
-            }
-        }
-    }
-    let script = |(from, target): (String, String)| {
-        let (module, function) = target.split_once(':')?;
-        let good = |text: &str| text.split('.').all(super::project::is_identifier);
-        let file = project.find(&anchor, module)?;
-        (good(module) && good(function)).then(|| Script {
-            file,
-            module: module.to_owned(),
-            function: function.to_owned(),
-            from,
-        })
-    };
-    named.into_iter().filter_map(script).collect()
-}
-
-fn listening(project: &Project<'_>, base: &str, found: &Found, draft: &mut Draft) -> bool {
-    let scripts = scripts(project, base);
+fn listening(
+    project: &Project<'_>,
+    base: &str,
+    found: &Found,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    let scripts = console::of_project(project, base);
     let mut best: Option<((usize, usize), &str, u32, String)> = None;
     for path in project.python_files() {
         if elsewhere(path) || within(base, path).is_none() {
@@ -247,26 +193,16 @@ fn listening(project: &Project<'_>, base: &str, found: &Found, draft: &mut Draft
     }
     let (mut command, mut told) = script_line(project, base, path);
     let mut from = super::source_line(project, path, line);
-    let script = scripts.iter().find(|script| script.file == path);
+    let script = scripts
+        .iter()
+        .find(|script| script.file.as_deref() == Some(path));
     if let Some(script) = script.filter(|_| !project.module(path).has_main) {
         let flags = command
             .split_once(" --")
             .map_or(String::new(), |(_, flags)| format!(" --{flags}"));
-        let (module, function) = (&script.module, &script.function);
-        let first = function.split('.').next().unwrap_or_default();
-        command = format!("python -c 'from {module} import {first}; {function}()'{flags}");
+        command = script_command(project, base, script, dependencies, draft);
+        command.push_str(&flags);
         from = script.from.clone();
-        let (root, _) = project.import_root(base, path);
-        if let Some(inside) = within(base, &root).filter(|inside| !inside.is_empty()) {
-            draft.origin(
-                "env.PYTHONPATH",
-                format!("{path}, which imports from there"),
-            );
-            draft
-                .manifest
-                .env
-                .insert("PYTHONPATH".to_owned(), inside.to_owned());
-        }
     }
     if what == "Gradio" {
         command = format!("GRADIO_SERVER_PORT=$PORT {command}");
@@ -279,11 +215,133 @@ fn listening(project: &Project<'_>, base: &str, found: &Found, draft: &mut Draft
     draft.note(format!(
         "`{path}` starts a server of its own ({what}), so it is run as a program."
     ));
+    draft.entry = Some(path.to_owned());
     if !told {
-        draft.note(format!(
-            "`{path}` does not read the variable PORT: it must listen there to be reached, for example with int(os.environ[\"PORT\"])."
-        ));
+        draft.warning(
+            format!(
+                "`{path}` does not read the variable PORT: where it listens has to be found out, and only one instance can run"
+            ),
+            format!("let `{path}` listen on int(os.environ[\"PORT\"])"),
+        );
     }
+    true
+}
+
+/// How a script of the project is called: by its name where the project is installed, else by its function.
+fn script_command(
+    project: &Project<'_>,
+    base: &str,
+    script: &console::Script,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> String {
+    if console::is_installed(project, base, dependencies) {
+        return script.name.clone();
+    }
+    let (module, function) = (&script.module, &script.function);
+    let first = function.split('.').next().unwrap_or_default();
+    let file = script.file.as_deref().unwrap_or_default();
+    let (root, _) = project.import_root(base, file);
+    if let Some(inside) = within(base, &root).filter(|inside| !inside.is_empty()) {
+        let from = format!("{file}, which imports from there");
+        draft.origin("env.PYTHONPATH", from);
+        let env = &mut draft.manifest.env;
+        env.insert("PYTHONPATH".to_owned(), inside.to_owned());
+    }
+    format!("python -c 'from {module} import {first}; {function}()'")
+}
+
+/// Servers that an object of the source is never given to as it stands: a project that brings one is run
+/// by its own program.
+const OWN_SERVERS: &[&str] = &["tornado", "twisted", "cherrypy", "cheroot", "txzmq"];
+
+/// A project whose console script is how it is run, although its source holds an app object, too.
+pub(crate) fn brought(
+    project: &Project<'_>,
+    base: &str,
+    best: Option<&Candidate>,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    let scripts = console::of_project(project, base);
+    if scripts.is_empty() || !console::is_installed(project, base, dependencies) {
+        return false;
+    }
+    let name = console::project_name(project, base).unwrap_or_default();
+    if let Some(known) = console::of_package(&name) {
+        let own = |script: &&console::Script| known.line.split(' ').any(|w| w == script.name);
+        if let Some(script) = scripts.iter().find(own) {
+            draft.run(
+                "web",
+                Program::Command(known.line.to_owned()),
+                script.from.clone(),
+            );
+            draft.entry = script.file.clone();
+            if let Some(needs) = known.needs {
+                draft.note(format!(
+                    "{name} is run by its program `{}`: {needs}.",
+                    script.name
+                ));
+            }
+            one_instance(&name, draft);
+            return true;
+        }
+    }
+    let Some(best) = best.filter(|best| best.tier > Tier::Wsgi && best.file.contains('/')) else {
+        return false;
+    };
+    let own_server = |script: &console::Script| {
+        console::files(project, script).iter().any(|file| {
+            let module = project.module(file);
+            let mut tops = module.imports.iter().map(|import| import.split('.').next());
+            tops.any(|top| OWN_SERVERS.contains(&top.unwrap_or_default()))
+        })
+    };
+    let wsgi = !matches!(best.kind, Kind::Asgi(_));
+    let likely = console::likely_first(&scripts, Some(&name));
+    let first = likely.first().filter(|script| wsgi && own_server(script));
+    first.is_some_and(|script| run_script(project, base, script, dependencies, draft))
+}
+
+/// A console script of a server's project that takes `--port`.
+pub(crate) fn script(
+    project: &Project<'_>,
+    base: &str,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    if !dependencies
+        .packages
+        .keys()
+        .any(|name| server_source::is_web(name))
+    {
+        return false;
+    }
+    let name = console::project_name(project, base);
+    let scripts = console::of_project(project, base);
+    let likely = console::likely_first(&scripts, name.as_deref());
+    let first = likely.first();
+    first.is_some_and(|script| run_script(project, base, script, dependencies, draft))
+}
+
+fn run_script(
+    project: &Project<'_>,
+    base: &str,
+    script: &console::Script,
+    dependencies: &Dependencies,
+    draft: &mut Draft,
+) -> bool {
+    let Some(flags) = console::port_option(project, script) else {
+        return false;
+    };
+    let command = script_command(project, base, script, dependencies, draft);
+    let program = Program::Command(format!("{command} {flags}"));
+    draft.run("web", program, script.from.clone());
+    draft.entry = script.file.clone();
+    draft.note(format!(
+        "`{}` starts a server of its own, so it is run as a program.",
+        script.name
+    ));
     true
 }
 
@@ -362,7 +420,7 @@ fn one_instance(framework: &str, draft: &mut Draft) {
     }
     draft.origin(
         "process.web.count",
-        format!("{framework}, which keeps visitors' sessions in one process"),
+        format!("{framework}, which keeps what it knows of visitors in one process"),
     );
 }
 
@@ -399,15 +457,17 @@ fn pyramid(
         Program::Command(line),
         format!("{ini}, section [app:main]"),
     );
-    // A project that describes itself as a package is installed with its environment.
-    let installed = dependencies
-        .file
-        .as_deref()
-        .is_some_and(|file| matches!(file_name(file), "setup.py" | "pyproject.toml"));
-    if !installed {
-        draft.note(format!(
-            "The app is made from {ini}, which names the project itself as an egg: the project must be installed in its own environment, for example with `-e .` in requirements.txt."
-        ));
+    // It is found by its own name only where it is installed.
+    if !console::is_installed(project, base, dependencies) {
+        let file = dependencies.file.as_deref().map(file_name);
+        let file = file.unwrap_or("requirements.txt");
+        draft.missing(
+            format!("{ini} names the project itself as an egg, and {file} does not install it"),
+            match file {
+                "pyproject.toml" => "add a [build-system] table to pyproject.toml".to_owned(),
+                file => format!("add the line `-e .` to {file}"),
+            },
+        );
     }
     true
 }

@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stead_model::manifest::Secret;
 
+use crate::Variable;
+
 use super::draft::Draft;
 use super::entry::elsewhere;
 use super::kinds::{Scope, Thing};
 use super::paths::Paths;
 use super::project::Project;
-use super::syntax::{Call, Value};
+use super::syntax::{Call, Place, Value};
 use super::tree::{join, parent, within};
+
+/// No more imported files than this are looked into.
+const MOST_IMPORTED: usize = 500;
 
 /// Propose a volume for `folder`, relative to the root.
 pub(crate) fn propose(folder: &str, from: &str, draft: &mut Draft) {
@@ -237,8 +242,10 @@ fn sqlite_url(text: &str) -> Option<String> {
 #[derive(Debug)]
 struct Read {
     from: String,
-    /// Without it the app does not start.
+    /// There is no default.
     required: bool,
+    /// It is read without a default as soon as the app is imported.
+    at_start: bool,
 }
 
 /// Find the variables that the app reads without a default, and propose secrets. Whether one is
@@ -246,9 +253,11 @@ struct Read {
 pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) -> bool {
     let mut reads: BTreeMap<String, Read> = BTreeMap::new();
     let mut set: BTreeSet<String> = draft.manifest.env.keys().cloned().collect();
+    let reached = imported_from(project, draft.entry.as_deref());
     for file in own_files(project, base) {
         let module = project.module(file);
-        let mut add = |name: &str, line: u32, required: bool| {
+        let imported = reached.contains(file);
+        let mut add = |name: &str, line: u32, required: bool, place: Place| {
             let fits = !name.is_empty()
                 && name
                     .chars()
@@ -257,15 +266,14 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
             if !fits {
                 return;
             }
-            let read = reads.entry(name.to_owned()).or_insert_with(|| Read {
+            let this = || Read {
                 from: format!("{file}:{line}"),
                 required,
-            });
-            if required && !read.required {
-                *read = Read {
-                    from: format!("{file}:{line}"),
-                    required,
-                };
+                at_start: required && imported && place == Place::Top,
+            };
+            let read = reads.entry(name.to_owned()).or_insert_with(this);
+            if required && !read.required || this().at_start && !read.at_start {
+                *read = this();
             }
         };
         let decouple = module.imports.iter().any(|import| {
@@ -297,10 +305,10 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                 {
                     // An app without its own key may start, and fails with the first session.
                     let alone = is_own_key(name) && !has_alternative(project, file, call.line);
-                    add(name, call.line, alone);
+                    add(name, call.line, alone, call.place);
                 }
                 "config" if decouple && no_default && call.keyword("cast").is_none_or(|_| true) => {
-                    add(name, call.line, true);
+                    add(name, call.line, true, call.place);
                 }
                 function
                     if decouple
@@ -311,6 +319,7 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                         name,
                         call.line,
                         !call.keywords.iter().any(|(key, _)| key == "default"),
+                        call.place,
                     );
                 }
                 _ => {}
@@ -324,11 +333,12 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                     true => {
                         set.insert(subscript.key.clone());
                     }
-                    false => add(&subscript.key, subscript.line, true),
+                    false => add(&subscript.key, subscript.line, true, subscript.place),
                 }
             }
         }
     }
+    set.extend(loaded_by_itself(project, base));
     reads.retain(|name, _| !set.contains(name) && !is_ordinary(name));
     reads.retain(|name, read| {
         let made = read.required && is_own_key(name);
@@ -343,22 +353,14 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
         }
         !made
     });
-    let required: Vec<&String> = reads
-        .iter()
-        .filter(|(_, read)| read.required)
-        .map(|(name, _)| name)
-        .collect();
-    let needed = !required.is_empty();
-    if needed {
-        let list: Vec<String> = required
-            .iter()
-            .map(|name| format!("`{name}` ({})", reads[*name].from))
-            .collect();
-        draft.note(format!(
-            "The app does not start without these variables: {}.",
-            list.join(", ")
-        ));
-    }
+    let required = reads.iter().filter(|(_, read)| read.required);
+    let required = required.map(|(name, read)| Variable {
+        name: name.clone(),
+        from: read.from.clone(),
+        at_start: read.at_start,
+    });
+    draft.variables = required.collect();
+    let needed = !draft.variables.is_empty();
     let mut others = Vec::new();
     for (name, read) in &reads {
         let secret = is_secret(name);
@@ -399,6 +401,60 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
         ));
     }
     needed
+}
+
+/// Variables of a committed `.env` that the app reads itself, by a library for that.
+fn loaded_by_itself(project: &Project<'_>, base: &str) -> Vec<String> {
+    let readers = [
+        "dotenv",
+        "decouple",
+        "environs",
+        "environ",
+        "starlette.config",
+    ];
+    let reads = |file: &str| {
+        let module = project.module(file);
+        let mut imports = module.imports.iter();
+        imports.any(|import| readers.contains(&import.as_str()))
+    };
+    if !own_files(project, base).iter().any(|file| reads(file)) {
+        return Vec::new();
+    }
+    let text = project.tree.hidden(&join(base, ".env"));
+    text.map_or_else(Vec::new, |text| keys(&text))
+}
+
+/// The names that an environment file gives values.
+fn keys(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.trim().trim_start_matches("export ");
+            let (key, _) = line.split_once('=')?;
+            let key = key.trim();
+            let fits =
+                !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            fits.then(|| key.to_owned())
+        })
+        .collect()
+}
+
+/// The files that importing `entry` imports, itself among them.
+pub(crate) fn imported_from(project: &Project<'_>, entry: Option<&str>) -> BTreeSet<String> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut open: Vec<String> = entry.map(str::to_owned).into_iter().collect();
+    while let Some(file) = open.pop() {
+        if seen.len() >= MOST_IMPORTED || !seen.insert(file.clone()) {
+            continue;
+        }
+        let module = project.module(&file);
+        let settings = module.calls_of("os.environ.setdefault").filter_map(|call| {
+            let name = call.args.first()?.text()?;
+            (name == "DJANGO_SETTINGS_MODULE").then_some(call.args.get(1)?.text()?)
+        });
+        let imports = module.imports.iter().map(String::as_str).chain(settings);
+        open.extend(imports.filter_map(|import| project.find(&file, import)));
+    }
+    seen
 }
 
 /// `os.environ.get("SECRET_KEY") or "dev"`.
@@ -499,17 +555,10 @@ pub(crate) fn dotenv(project: &Project<'_>, base: &str, draft: &mut Draft) {
         let Some(text) = project.tree.hidden(&path) else {
             continue;
         };
-        let keys: Vec<String> = text
-            .lines()
-            .filter_map(|line| {
-                let line = line.trim().trim_start_matches("export ");
-                let (key, _) = line.split_once('=')?;
-                let key = key.trim();
-                let fits =
-                    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-                fits.then(|| format!("`{key}`"))
-            })
+        let keys: Vec<String> = keys(&text)
+            .iter()
             .take(30)
+            .map(|key| format!("`{key}`"))
             .collect();
         if !keys.is_empty() {
             draft.note(format!(

@@ -12,7 +12,7 @@ pub(crate) use lower::parse;
 /// What one Python file says.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    /// Names bound at module level, in order; a name may be bound several times.
+    /// Names bound at module level, in order; a name may be bound several times. `Class.name` is bound in a class.
     pub(crate) bindings: Vec<Binding>,
     /// `from x import *`.
     pub(crate) stars: Vec<Import>,
@@ -109,6 +109,7 @@ pub(crate) struct Subscript {
     pub(crate) base: String,
     pub(crate) key: String,
     pub(crate) line: u32,
+    pub(crate) place: Place,
     /// Assigned to or deleted, rather than read.
     pub(crate) stored: bool,
 }

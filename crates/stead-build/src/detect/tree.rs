@@ -17,6 +17,8 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 const LARGEST_LOCK: u64 = 16 * 1024 * 1024;
 /// Listing stops here, so that a data set in the repository cannot stall detection.
 const MOST_FILES: usize = 20_000;
+/// Of a directory that is asked for by name no more entries are looked at.
+const MOST_NAMES: usize = 5_000;
 /// Directories deeper than this are not looked into.
 const DEEPEST: usize = 8;
 
@@ -144,6 +146,22 @@ impl Tree {
     /// A directory that [`Tree::list`] skipped (hidden) may still be asked for by name.
     pub(crate) fn hidden(&self, path: &str) -> Option<Rc<str>> {
         self.load(path, LARGEST_FILE)
+    }
+
+    /// Names in a directory that [`Tree::list`] may have skipped (an environment); none if it leads out of
+    /// the tree.
+    pub(crate) fn names_in(&self, dir: &str) -> Vec<String> {
+        let full = fs::canonicalize(self.root.join(dir));
+        let Ok(full) = full.map(|full| full.starts_with(&self.root).then_some(full)) else {
+            return Vec::new();
+        };
+        let entries = full.and_then(|full| fs::read_dir(full).ok());
+        let names = entries.into_iter().flatten().flatten().take(MOST_NAMES);
+        let mut names: Vec<String> = names
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
     }
 
     /// A file's text; bytes that are not UTF-8 are replaced. `None` when absent, too long,

@@ -27,10 +27,13 @@ pub(crate) fn python(project: &Project<'_>, base: &str, draft: &mut Draft) {
                     return;
                 }
                 Wanted::Two => {
-                    draft.note(format!(
-                        "{file} asks for Python {}: Stead runs Python 3.6 and later, so the app is tried with Python 3.",
-                        text.trim()
-                    ));
+                    draft.warning(
+                        format!(
+                            "{file} asks for Python {}, and Stead runs Python 3.6 and later",
+                            text.trim().trim_start_matches("python-")
+                        ),
+                        "set `python = \"3\"` under [build] if the app runs on it",
+                    );
                 }
                 Wanted::Open => {}
             }

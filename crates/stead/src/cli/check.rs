@@ -36,7 +36,14 @@ pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode
         dir,
         number: 1,
     };
-    let findings = stead_build::check(&loaded.manifest, &source);
+    // Also of an app whose stead.toml says everything: what its source lacks is not in the file.
+    let root = loaded.manifest.build.root.clone().unwrap_or_default();
+    let seen = match loaded.detection {
+        Some(_) => None,
+        None => stead_build::detect(&source.dir.join(root)).ok(),
+    };
+    let detection = loaded.detection.as_ref().or(seen.as_ref());
+    let findings = stead_build::check(&loaded.manifest, &source, detection);
     match arguments.json {
         true => terminal.raw(check_json(&loaded, &findings).as_bytes()),
         false => terminal.out(&check_text(&loaded, &findings)),

@@ -53,8 +53,8 @@ pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode
         })?;
         terminal.out(&format!("wrote {shown}\n"));
     }
-    for note in &detection.notes {
-        terminal.note(note);
+    for remark in detection.remarks(|name| std::env::var_os(name).is_some()) {
+        terminal.note(&remark);
     }
     if !arguments.dry_run {
         terminal.out(&format!("next: {}\n", with_dir("stead up", &arguments.dir)));

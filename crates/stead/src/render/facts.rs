@@ -53,13 +53,27 @@ pub(crate) fn check_text(loaded: &Loaded, findings: &[Finding]) -> String {
     {
         let _ = writeln!(text, "   note  {}", shown(note));
     }
-    let blocking = findings.iter().filter(|finding| finding.blocks).count();
-    let _ = match blocking {
-        0 => writeln!(text, "nothing is missing: `stead up` runs it"),
-        1 => writeln!(text, "1 thing is missing"),
-        count => writeln!(text, "{count} things are missing"),
-    };
+    let _ = writeln!(text, "{}", conclusion(findings));
     text
+}
+
+/// The last line: what a person is to think of it all.
+fn conclusion(findings: &[Finding]) -> String {
+    let missing = findings.iter().filter(|finding| finding.blocks).count();
+    let asking = findings.iter().filter(|finding| finding.asks()).count() - missing;
+    let attention = match asking {
+        0 => String::new(),
+        1 => "1 thing asks for attention".to_owned(),
+        count => format!("{count} things ask for attention"),
+    };
+    match (missing, asking) {
+        (0, 0) => "nothing is missing: `stead up` runs it".to_owned(),
+        (0, _) => format!("{attention}: `stead up` runs it as it is"),
+        (1, 0) => "1 thing is missing".to_owned(),
+        (1, _) => format!("1 thing is missing, and {attention}"),
+        (count, 0) => format!("{count} things are missing"),
+        (count, _) => format!("{count} things are missing, and {attention}"),
+    }
 }
 
 /// For a program.

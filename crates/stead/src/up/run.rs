@@ -232,9 +232,12 @@ impl Up {
 
     /// What detection has to say, each sentence once.
     fn tell_notes(&mut self, loaded: &Loaded) {
-        for note in loaded.detection.iter().flat_map(|found| &found.notes) {
-            if self.told.insert(note.clone()) {
-                self.live.show(Event::Note(note.clone()));
+        let Some(detection) = &loaded.detection else {
+            return;
+        };
+        for remark in detection.remarks(|name| std::env::var_os(name).is_some()) {
+            if self.told.insert(remark.clone()) {
+                self.live.show(Event::Note(remark));
             }
         }
     }

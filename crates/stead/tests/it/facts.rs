@@ -93,6 +93,48 @@ fn check_gives_facts_to_programs() {
 }
 
 #[test]
+fn check_counts_what_the_source_lacks_whether_or_not_there_is_a_stead_toml() {
+    let app = "import os\nTOKEN = os.environ[\"SHOP_API_TOKEN\"]\n";
+    let tree = Tree::new(&[("wsgi.py", &format!("{app}{WSGI}"))]);
+    let last = |output: &std::process::Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().last().unwrap_or_default().to_owned()
+    };
+    let output = tree.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(last(&output), "1 thing is missing");
+    assert!(tree.run(&["init"]).status.success());
+    let output = tree.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(last(&output), "1 thing is missing");
+    let toml = std::fs::read_to_string(tree.path().join("stead.toml")).unwrap();
+    tree.write(
+        "stead.toml",
+        &format!("{toml}\n[env]\nSHOP_API_TOKEN = \"x\"\n"),
+    );
+    let output = tree.run(&["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        last(&output).starts_with("nothing is missing"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn check_of_a_program_that_does_not_read_port_asks_for_attention() {
+    let server = "from http.server import HTTPServer, SimpleHTTPRequestHandler\nHTTPServer((\"\", 8123), SimpleHTTPRequestHandler).serve_forever()\n";
+    let tree = Tree::new(&[("serve.py", server)]);
+    let output = tree.run(&["check"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.ends_with("1 thing asks for attention: `stead up` runs it as it is\n"),
+        "{text}"
+    );
+    assert!(!text.contains("nothing is missing"), "{text}");
+}
+
+#[test]
 fn check_of_a_detected_app_says_from_where() {
     let tree = Tree::new(&[("wsgi.py", WSGI)]);
     let output = tree.run(&["check", "--json"]);

@@ -79,9 +79,9 @@ impl Lower {
 
     fn bind(&mut self, name: &str, value: Value, line: u32) {
         self.stores.insert(name.to_owned());
-        if self.class.is_some() && self.function.is_none() {
-            return;
-        }
+        // An attribute of a class is kept under its dotted name.
+        let of_class = self.class.as_ref().filter(|_| self.function.is_none());
+        let name = &of_class.map_or(name.to_owned(), |class| format!("{class}.{name}"));
         let binding = Binding {
             name: name.to_owned(),
             value,
@@ -475,6 +475,7 @@ impl<'a> Visitor<'a> for Lower {
                         base,
                         key: key.value.to_str().to_owned(),
                         line,
+                        place: self.place,
                         stored: subscript.ctx != ExprContext::Load,
                     });
                 }
