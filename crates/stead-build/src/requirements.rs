@@ -126,9 +126,9 @@ pub(crate) fn file(build: &Build, code: &Path, top: &Path) -> Result<Option<Stri
         for (name, kind) in USUAL {
             let path = directory.join(name);
             if let Some(why) = no_file(&path) {
-                return Err(unreadable(&path, &why).hinted(format!(
-                    "remove it, or name the right one: `requirements = \"…\"` under [build]"
-                )));
+                return Err(unreadable(&path, &why).hinted(
+                    "remove it, or name the right one: `requirements = \"…\"` under [build]",
+                ));
             }
             if path.is_file() && (kind != Kind::Pyproject || is_project(&table(&path)?)) {
                 return Ok(Some(format!("{up}{name}")));
