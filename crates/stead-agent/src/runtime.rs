@@ -308,6 +308,12 @@ impl Runtime {
             EdgeEvent::InstanceFailed { instance, why } => self.instance_failed(instance, &why),
             // Those of the certificates.
             EdgeEvent::Answering { .. } => {}
+            EdgeEvent::Certificates(report) => {
+                for problem in report.problems {
+                    let text = format!("`{}`: {}", problem.subject, problem.why);
+                    self.note("certificate", true, text);
+                }
+            }
         }
     }
 

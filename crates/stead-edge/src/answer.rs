@@ -118,6 +118,25 @@ pub(crate) fn refusal(
     head: &Head,
     refusal: Refusal,
 ) -> Next {
+    refuse(
+        shared,
+        connection,
+        visitor,
+        head,
+        refusal.status,
+        Reason::General,
+    );
+    Next::Close
+}
+
+fn refuse(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    visitor: &mut Visitor,
+    head: &Head,
+    status: u16,
+    reason: Reason,
+) {
     let begun = Instant::now();
     let id = forward::new_id();
     let mut response = Response::new(Shape {
@@ -128,15 +147,7 @@ pub(crate) fn refusal(
         keep_alive: false,
         draining: &shared.draining,
     });
-    write_page(
-        visitor,
-        head,
-        &mut response,
-        refusal.status,
-        Reason::General,
-        &id,
-        &[],
-    );
+    write_page(visitor, head, &mut response, status, reason, &id, &[]);
     upkeep::record(
         connection,
         head,
@@ -145,7 +156,16 @@ pub(crate) fn refusal(
         begun.elapsed(),
         &Times::default(),
     );
-    Next::Close
+}
+
+/// Answer a request that came as it is where TLS is spoken.
+pub(crate) fn plain_over_tls(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    visitor: &mut Visitor,
+    head: &Head,
+) {
+    refuse(shared, connection, visitor, head, 400, Reason::PlainOverTls);
 }
 
 fn id_text(id: &RequestId) -> &str {

@@ -12,6 +12,7 @@
 //! | a response goes out | 1 MB, in a buffer of up to 4 MB when the visitor always lags behind; 16 files; when 64 MB are held for all visitors of a thread, 32 KB |
 //! | a response's head comes in | 256 KB |
 //! | upgraded | 64 KB |
+//! | TLS, beside all of that | some 2 KB and 4 KB of what comes in; 64 KB while an answer goes out |
 //! | HTTP/2, all of it together | 8 MB of bodies that nobody has taken yet, 40 KB of header lists; 128 KB that are being written |
 //! | HTTP/2, for each of up to 128 streams | as a request above, but 128 KB in place of the response's 1 MB |
 //! | HTTP/2, idle | some 20 KB: 4 places for streams, the tables of HPACK (16 KB at most) |
@@ -32,6 +33,8 @@ use crate::deadline::Deadline;
 use crate::frames;
 use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
 use crate::http2::{self, Beginning};
+use crate::listen::Over;
+use crate::tls::{self, Greeted};
 use crate::transport::Transport;
 use crate::visitor::Visitor;
 
@@ -42,19 +45,66 @@ const LINGER_LIMIT: usize = 4 * 1024 * 1024;
 pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Serve one visitor until the connection ends.
-pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, over: Over) {
     let local_port = socket.local_addr().map_or(80, |address| address.port());
-    let connection = frames::Connection {
+    let mut connection = frames::Connection {
         remote: peer.ip().to_canonical().to_string(),
         remote_port: peer.port().to_string(),
         local_port: local_port.to_string(),
         scheme: "http",
+        tls: None,
     };
-    let mut visitor = Visitor::new(Transport::Tcp(socket));
-    let mut head = Head::default();
     let mut deadline = Deadline::after(shared.settings.header_timeout);
+    let transport = match over {
+        Over::Plain => Transport::Tcp(socket),
+        // In a box: a connection has no room for it when it is done.
+        Over::Tls => match Box::pin(tls::accept(&shared, socket, &mut deadline)).await {
+            Greeted::Session(session, facts) => {
+                connection.scheme = "https";
+                connection.tls = Some(Arc::new(facts));
+                Transport::Tls(session)
+            }
+            Greeted::Plain(socket) => {
+                let visitor = Visitor::new(Transport::Tcp(socket));
+                let _ = Box::pin(explain(&shared, &connection, visitor, &mut deadline)).await;
+                return;
+            }
+            Greeted::Ended => return,
+        },
+    };
+    let mut visitor = Visitor::new(transport);
+    let mut head = Head::default();
     // An error here is the visitor's leaving; nobody is left to tell.
-    let _ = requests(&shared, &connection, &mut visitor, &mut head, &mut deadline).await;
+    let served = requests(&shared, &connection, &mut visitor, &mut head, &mut deadline).await;
+    if served.is_ok() {
+        visitor.transport.farewell();
+    }
+}
+
+/// A visitor who speaks HTTP as it is where TLS is spoken: it is told so, since silence explains nothing.
+async fn explain(
+    shared: &Arc<Shared>,
+    connection: &frames::Connection,
+    mut visitor: Visitor,
+    deadline: &mut Deadline,
+) -> io::Result<()> {
+    let mut head = Head::default();
+    let mut closing = pin!(shared.closing.notified());
+    let greetings = Greetings::Http1;
+    let reading = read_head(
+        shared,
+        &mut visitor,
+        &mut head,
+        deadline,
+        closing.as_mut(),
+        greetings,
+    );
+    if let Reading::Ended = reading.await? {
+        return Ok(());
+    }
+    answer::plain_over_tls(shared, connection, &mut visitor, &head);
+    flush(&mut visitor, deadline, shared.settings.stall_timeout).await?;
+    linger(&mut visitor).await
 }
 
 async fn requests(
@@ -75,15 +125,13 @@ async fn requests(
         deadline.set(idle);
         visitor.output.rest();
         head.rest();
-        let may_be_http2 = std::mem::take(&mut first);
-        let reading = read_head(
-            shared,
-            visitor,
-            head,
-            deadline,
-            closing.as_mut(),
-            may_be_http2,
-        );
+        let greetings = match &connection.tls {
+            _ if !std::mem::take(&mut first) => Greetings::Http1,
+            None => Greetings::Either,
+            Some(facts) if facts.http2 => Greetings::Http2,
+            Some(_) => Greetings::Http1,
+        };
+        let reading = read_head(shared, visitor, head, deadline, closing.as_mut(), greetings);
         let refusal = match reading.await? {
             Reading::Head => None,
             Reading::Refused(refusal) => Some(refusal),
@@ -116,6 +164,14 @@ async fn requests(
     }
 }
 
+/// How a visitor may begin. Over TLS it was agreed upon (RFC 9113 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greetings {
+    Http1,
+    Http2,
+    Either,
+}
+
 /// What came instead of, or as, a head.
 enum Reading {
     Head,
@@ -131,17 +187,17 @@ async fn read_head<'a>(
     head: &mut Head,
     deadline: &mut Deadline,
     mut closing: std::pin::Pin<&mut tokio::sync::futures::Notified<'a>>,
-    may_be_http2: bool,
+    greetings: Greetings,
 ) -> io::Result<Reading> {
     let mut begun = false;
     loop {
         if !visitor.input.is_empty() {
-            let beginning = if may_be_http2 {
-                http2::beginning(visitor.input.data())
-            } else {
-                Beginning::Other
+            let beginning = match greetings {
+                Greetings::Http1 => Beginning::Other,
+                Greetings::Http2 | Greetings::Either => http2::beginning(visitor.input.data()),
             };
             let parsed = match beginning {
+                Beginning::Other if greetings == Greetings::Http2 => return Ok(Reading::Ended),
                 Beginning::Http2 => return Ok(Reading::Http2),
                 Beginning::Perhaps => Ok(Parsed::Partial),
                 Beginning::Other => head.parse(visitor.input.data()),

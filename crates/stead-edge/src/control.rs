@@ -24,6 +24,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::handover::{Estate, FromNew, FromOld, PROTOCOL, Pending};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::RoutingTable;
@@ -75,12 +76,21 @@ pub enum Sockets {
     /// This is the first edge.
     Own {
         /// Visitors connect here.
-        visitors: Vec<TcpListener>,
+        visitors: Listeners,
         /// The agent connects here; `None`: to be made.
         control: Option<UnixListener>,
     },
     /// From an edge that is to be replaced.
     Left(UnixStream),
+}
+
+/// Sockets that visitors connect to.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For HTTP as it is.
+    pub plain: Vec<TcpListener>,
+    /// For HTTP over TLS.
+    pub tls: Vec<TcpListener>,
 }
 
 /// Why the edge does not run.
@@ -130,7 +140,7 @@ pub async fn run(role: Role, sockets: Sockets) -> Result<usize, Failure> {
 /// The first edge: its table is the kept one.
 async fn begin(
     role: Role,
-    visitors: Vec<TcpListener>,
+    visitors: Listeners,
     control: Option<UnixListener>,
 ) -> Result<Serving, Failure> {
     let control = match control {
@@ -143,6 +153,14 @@ async fn begin(
             failure(act, error)
         })?,
     };
+    let certificates = match role.state.as_deref().map(kept::load) {
+        Some(Ok(table)) => table,
+        Some(Err(why)) => {
+            (role.tell)(&format!("{why}; there is no TLS until an agent comes"));
+            None
+        }
+        None => None,
+    };
     let kept = match role.state.as_deref().map(kept::load) {
         Some(Ok(table)) => table,
         // The agent can still send a good one.
@@ -153,6 +171,7 @@ async fn begin(
         None => None,
     };
     let (mut edge, mut events) = start(&role)?;
+    let report = take_in(&edge, &mut events, certificates.as_ref()).await;
     let table = match kept {
         None => None,
         Some(table) => match put_in_force(&edge, &mut events, &table).await {
@@ -166,9 +185,19 @@ async fn begin(
     let copies = listen(&mut edge, visitors)?;
     let control = adopt(control)?;
     let none = Predecessors::default();
-    Ok(Serving::new(
-        role, edge, events, copies, control, table, None, none,
-    ))
+    let serving = Serving::new(
+        role,
+        edge,
+        events,
+        copies,
+        control,
+        table,
+        certificates,
+        None,
+        none,
+    );
+    serving.tell_problems(&report);
+    Ok(serving)
 }
 
 /// A successor: everything comes over the connection. An error is told there too, if it still can be.
@@ -200,6 +229,7 @@ async fn take_over(role: Role, old: UnixStream) -> Result<Serving, Failure> {
                 copies,
                 sockets.control,
                 estate.table,
+                estate.certificates,
                 sockets.agent,
                 predecessors,
             );
@@ -243,12 +273,13 @@ type Received = (
 
 async fn receive_estate(role: &Role, wire: &mut Wire) -> Result<Received, String> {
     let gone = |error: io::Error| format!("the old edge said nothing that is known here: {error}");
-    let (protocol, version, table) = match wire.receive().await.map_err(gone)? {
+    let (protocol, version, table, certificates) = match wire.receive().await.map_err(gone)? {
         FromOld::Hello {
             protocol,
             version,
             table,
-        } => (protocol, version, table),
+            certificates,
+        } => (protocol, version, table, certificates),
         _ => return Err("the old edge did not begin with its version".to_owned()),
     };
     if protocol != PROTOCOL {
@@ -258,6 +289,7 @@ async fn receive_estate(role: &Role, wire: &mut Wire) -> Result<Received, String
         ));
     }
     let (edge, mut events) = start(role).map_err(|failure| failure.cause)?;
+    let _ = take_in(&edge, &mut events, certificates.as_ref()).await;
     if let Some(table) = &table {
         let refused = |why| format!("stead {} refuses the table in force: {why}", role.version);
         put_in_force(&edge, &mut events, table)
@@ -284,13 +316,16 @@ async fn receive_estate(role: &Role, wire: &mut Wire) -> Result<Received, String
             .await
             .map_err(refused)?;
     }
+    if estate.certificates != certificates {
+        let _ = take_in(&edge, &mut events, estate.certificates.as_ref()).await;
+    }
     let passed = std::mem::take(&mut wire.descriptors);
     Ok((edge, events, *estate, passed))
 }
 
 /// The descriptors of an estate, each as what it is.
 struct Passed {
-    visitors: Vec<TcpListener>,
+    visitors: Listeners,
     control: tokio::net::UnixListener,
     agent: Option<Wire>,
     predecessors: Vec<Wire>,
@@ -305,7 +340,9 @@ impl Passed {
                 .ok_or_else(|| io::Error::other("the old edge passed too few sockets"))
         };
         let visitors = (0..estate.listeners).map(|_| next().map(TcpListener::from));
-        let visitors = visitors.collect::<io::Result<Vec<_>>>()?;
+        let mut plain = visitors.collect::<io::Result<Vec<_>>>()?;
+        let tls = plain.split_off(plain.len().saturating_sub(estate.tls_listeners));
+        let visitors = Listeners { plain, tls };
         let control = adopt_raw(UnixListener::from(next()?))?;
         let mut wire = |pending: &Pending, trusted| {
             let stream = UnixStream::from(next()?);
@@ -335,12 +372,17 @@ fn start(role: &Role) -> Result<(Edge, UnboundedReceiver<EdgeEvent>), Failure> {
         .map_err(|error| failure("cannot start the edge", error))
 }
 
-/// Accept visitors, and keep copies of the sockets to pass on.
-fn listen(edge: &mut Edge, visitors: Vec<TcpListener>) -> Result<Vec<TcpListener>, Failure> {
-    let copies = visitors.iter().map(TcpListener::try_clone);
+/// Accept visitors, and keep copies of the sockets to pass on, those for TLS last.
+fn listen(edge: &mut Edge, visitors: Listeners) -> Result<Vec<TcpListener>, Failure> {
+    let Listeners { plain, tls } = visitors;
+    let copies = plain.iter().chain(&tls).map(TcpListener::try_clone);
     let copies = copies.collect::<io::Result<Vec<_>>>();
     copies
-        .and_then(|copies| edge.listen(visitors).map(|()| copies))
+        .and_then(|copies| {
+            edge.listen(plain)?;
+            edge.listen_tls(tls)?;
+            Ok(copies)
+        })
         .map_err(|error| failure("cannot listen for visitors", error))
 }
 
@@ -368,6 +410,25 @@ async fn put_in_force(
         }
     }
     Err("the edge has ended".to_owned())
+}
+
+/// Have certificates taken in, and wait until they are.
+async fn take_in(
+    edge: &Edge,
+    events: &mut UnboundedReceiver<EdgeEvent>,
+    certificates: Option<&CertificateTable>,
+) -> CertificateReport {
+    let Some(certificates) = certificates else {
+        return CertificateReport::default();
+    };
+    let command = EdgeCommand::Certificates(certificates.clone());
+    let _ = edge.commands.send(command);
+    while let Some(event) = events.recv().await {
+        if let EdgeEvent::Certificates(report) = event {
+            return report;
+        }
+    }
+    CertificateReport::default()
 }
 
 /// Signals that ask the edge to stop.

@@ -35,6 +35,7 @@ mod router;
 mod rules;
 mod spool;
 mod table;
+mod tls;
 mod transport;
 mod tunnel;
 mod upkeep;
@@ -45,7 +46,7 @@ mod visitor;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,12 +57,13 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::challenges::Challenges;
-use crate::listen::Inward;
+use crate::listen::{Inward, Over};
 use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
 use crate::spool::Spool;
 use crate::table::Tables;
+use crate::tls::Certificates;
 
 /// How the edge behaves towards visitors.
 #[derive(Clone, Debug)]
@@ -112,6 +114,8 @@ pub struct Edge {
     pub commands: UnboundedSender<EdgeCommand>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens for TLS.
+    pub tls_addresses: Vec<SocketAddr>,
     inward: UnboundedSender<Inward>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -125,6 +129,9 @@ pub(crate) struct Shared {
     settings: Settings,
     tables: Tables,
     challenges: Challenges,
+    certificates: Certificates,
+    /// Where visitors come over TLS; 0: nowhere.
+    tls_port: AtomicU16,
     metrics: Arc<Metrics>,
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
@@ -188,6 +195,8 @@ pub fn start(
         settings,
         tables: Tables::new(events.clone(), Arc::clone(&metrics)).map_err(io::Error::other)?,
         challenges: Challenges::default(),
+        certificates: Certificates::new().map_err(io::Error::other)?,
+        tls_port: AtomicU16::new(0),
         metrics,
         events,
         draining: AtomicBool::new(false),
@@ -212,6 +221,7 @@ pub fn start(
     let mut edge = Edge {
         commands,
         addresses: Vec::new(),
+        tls_addresses: Vec::new(),
         inward,
         shared,
         threads,
@@ -229,8 +239,30 @@ impl Edge {
             listen::prepare(listener)?;
             self.addresses.push(listener.local_addr()?);
         }
-        let _ = self.inward.send(Inward::Listen(listeners));
+        let _ = self.inward.send(Inward::Listen(listeners, Over::Plain));
         Ok(())
+    }
+
+    /// Accept visitors who come over TLS from these. Whom no certificate is for is refused.
+    pub fn listen_tls(&mut self, listeners: Vec<TcpListener>) -> io::Result<()> {
+        for listener in &listeners {
+            listen::prepare(listener)?;
+            let address = listener.local_addr()?;
+            let _ = self.shared.tls_port.compare_exchange(
+                0,
+                address.port(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            self.tls_addresses.push(address);
+        }
+        let _ = self.inward.send(Inward::Listen(listeners, Over::Tls));
+        Ok(())
+    }
+
+    /// How many sockets are for TLS.
+    pub(crate) fn tls_listeners(&self) -> usize {
+        self.tls_addresses.len()
     }
 
     /// Accept nobody any more, close idle connections, let requests in flight end; then return.

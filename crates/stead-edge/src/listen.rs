@@ -10,11 +10,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use stead_model::certificates::CertificateReport;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{Settings, Shared, connection, probe, upkeep};
+use crate::{Settings, Shared, connection, probe, tls, upkeep};
 
 /// Stack of a thread, bytes. Nothing recurses.
 const STACK: usize = 512 * 1024;
@@ -28,13 +29,22 @@ const FORGET_TABLE: Duration = Duration::from_secs(5);
 /// process that the user may have, a new thread could not be had, and no table be put in force.
 const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
 
-type Visitor = (TcpStream, SocketAddr, Counted);
+/// What visitors of a listening socket speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// HTTP as it is.
+    Plain,
+    /// HTTP over TLS.
+    Tls,
+}
+
+type Visitor = (TcpStream, SocketAddr, Over, Counted);
 
 /// What the first thread is told by the program that holds the edge.
 #[derive(Debug)]
 pub(crate) enum Inward {
     /// Accept from these too; they are prepared.
-    Listen(Vec<TcpListener>),
+    Listen(Vec<TcpListener>, Over),
     /// See [`crate::Edge::share`].
     Share {
         elsewhere: Vec<(InstanceId, u32)>,
@@ -95,12 +105,13 @@ async fn take_in(
 ) {
     while let Some(inward) = inward.recv().await {
         match inward {
-            Inward::Listen(listeners) => {
+            Inward::Listen(listeners, over) => {
                 for listener in listeners {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => drop(tokio::spawn(accept(
                             Arc::clone(&shared),
                             listener,
+                            over,
                             Arc::clone(&others),
                         ))),
                         Err(error) => tell(&shared, error.to_string()),
@@ -161,11 +172,11 @@ async fn serve_dealt(shared: Arc<Shared>, mut visitors: UnboundedReceiver<Visito
     shared.stopped().await;
 }
 
-fn serve(shared: &Arc<Shared>, (socket, peer, counted): Visitor) {
+fn serve(shared: &Arc<Shared>, (socket, peer, over, counted): Visitor) {
     match tokio::net::TcpStream::from_std(socket) {
         Ok(socket) => {
             tokio::spawn(async move {
-                connection::serve(Arc::clone(&counted.0), socket, peer).await;
+                connection::serve(Arc::clone(&counted.0), socket, peer, over).await;
                 drop(counted);
             });
         }
@@ -194,6 +205,7 @@ impl Drop for Counted {
 async fn accept(
     shared: Arc<Shared>,
     listener: tokio::net::TcpListener,
+    over: Over,
     others: Arc<[UnboundedSender<Visitor>]>,
 ) {
     let mut turn = 0;
@@ -215,12 +227,12 @@ async fn accept(
                 match others.get(to.wrapping_sub(1)) {
                     None => {
                         tokio::spawn(async move {
-                            connection::serve(Arc::clone(&counted.0), socket, peer).await;
+                            connection::serve(Arc::clone(&counted.0), socket, peer, over).await;
                             drop(counted);
                         });
                     }
                     Some(other) => match socket.into_std() {
-                        Ok(socket) => drop(other.send((socket, peer, counted))),
+                        Ok(socket) => drop(other.send((socket, peer, over, counted))),
                         Err(error) => tell(&shared, error.to_string()),
                     },
                 }
@@ -252,6 +264,7 @@ fn tell(shared: &Shared, why: String) {
 }
 
 async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>) {
+    let mut watched = false;
     while let Some(command) = commands.recv().await {
         match command {
             EdgeCommand::Publish(table) => {
@@ -262,6 +275,15 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
                 let generation = challenges.generation;
                 shared.challenges.replace(challenges);
                 let _ = shared.events.send(EdgeEvent::Answering { generation });
+            }
+            EdgeCommand::Certificates(table) => {
+                certificates(&shared, move |shared| {
+                    Some(shared.certificates.replace(table))
+                })
+                .await;
+                if !std::mem::replace(&mut watched, true) {
+                    tokio::spawn(watch_certificates(Arc::clone(&shared)));
+                }
             }
             EdgeCommand::Probe(probe) => {
                 let events = shared.events.clone();
@@ -274,6 +296,26 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
         }
     }
     shared.stopped().await;
+}
+
+/// Take certificates in, beside the thread that serves visitors, and tell how that went.
+async fn certificates(
+    shared: &Arc<Shared>,
+    take_in: impl FnOnce(&Shared) -> Option<CertificateReport> + Send + 'static,
+) {
+    let taking = Arc::clone(shared);
+    let report = tokio::task::spawn_blocking(move || take_in(&taking)).await;
+    if let Ok(Some(report)) = report {
+        let _ = shared.events.send(EdgeEvent::Certificates(report));
+    }
+}
+
+/// Certificates may be replaced on disk by other programs.
+async fn watch_certificates(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(tls::LOOKING).await;
+        certificates(&shared, |shared| shared.certificates.refresh()).await;
+    }
 }
 
 /// Put a table in force, beside the thread that serves visitors: building one of ten thousand hosts takes

@@ -4,6 +4,7 @@
 //! loads and stores: a request pays neither a lock nor a shared cache line. Whoever asks for the
 //! metrics adds the threads' counters up ([`text`]), on a thread of its own ([`socket`]).
 
+mod handshakes;
 pub(crate) mod socket;
 mod text;
 
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+
+pub(crate) use handshakes::Handshakes;
 
 /// Upper ends of the buckets of every histogram, microseconds. Beyond the last one is one more.
 const BOUNDS: [u64; 17] = [
@@ -56,6 +59,7 @@ pub(crate) struct Metrics {
     pub(crate) accepted: AtomicU64,
     /// How often accepting paused because there were no descriptors left.
     pub(crate) accept_pauses: AtomicU64,
+    pub(crate) handshakes: Handshakes,
 }
 
 /// Counters of one release of a process.
@@ -118,6 +122,7 @@ impl Metrics {
             series: Mutex::default(),
             accepted: AtomicU64::new(0),
             accept_pauses: AtomicU64::new(0),
+            handshakes: Handshakes::default(),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Reason {
     Busy,
     /// 503: no instance is ready yet.
     Starting,
+    /// 400: HTTP as it is, where TLS is spoken.
+    PlainOverTls,
 }
 
 /// An error's representation.

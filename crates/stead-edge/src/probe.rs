@@ -121,6 +121,7 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
         remote_port: "0".into(),
         local_port: "80".into(),
         scheme: "http",
+        tls: None,
     };
     let id = forward::new_id();
     let forwarded = Forwarded::new(&head, &connection, &id);

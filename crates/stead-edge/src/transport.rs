@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! connection ─► Visitor ─► Transport::Tcp        read, write, sendfile
+//!                      └─► Transport::Tls        the same, encrypted
 //! http2 ──────► Visitor ─► Transport::Stream     one of many on a connection, which itself has a Transport
 //! ```
 
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::http2::Pipe;
+use crate::tls::Session;
 
 /// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
 const FILE_PIECE: usize = 2 * 1024 * 1024;
@@ -30,15 +32,18 @@ const FILE_PIECE: usize = 2 * 1024 * 1024;
 pub(crate) enum Transport {
     /// A socket, as it is.
     Tcp(TcpStream),
+    /// A socket over which TLS is spoken.
+    Tls(Box<Session>),
     /// A stream of an HTTP/2 connection.
     Stream(Pipe),
 }
 
 impl Transport {
     /// Bytes, or the end, have come. Needs no buffer, so that an idle visitor costs none.
-    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => socket.poll_read_ready(context),
+            Self::Tls(session) => session.poll_read_ready(context),
             Self::Stream(pipe) => pipe.poll_read_ready(),
         }
     }
@@ -55,11 +60,12 @@ impl Transport {
                 ready!(Pin::new(socket).poll_read(context, &mut buffer))?;
                 Poll::Ready(Ok(buffer.filled().len()))
             }
+            Self::Tls(session) => session.poll_read(context, room),
             Self::Stream(pipe) => pipe.poll_read(room),
         }
     }
 
-    /// Write what is taken at once.
+    /// Write what is taken at once. Until it is ready, it is to be called with the same bytes.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -67,6 +73,7 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(session) => session.poll_write(context, bytes),
             Self::Stream(pipe) => pipe.poll_write(bytes),
         }
     }
@@ -82,6 +89,7 @@ impl Transport {
     ) -> Poll<io::Result<u64>> {
         match self {
             Self::Tcp(socket) => poll_sendfile(socket, context, file, offset, left),
+            Self::Tls(session) => session.poll_send_file(context, file, offset, left),
             // The connection takes files as they are, and reads them when their turn comes.
             Self::Stream(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
@@ -91,6 +99,7 @@ impl Transport {
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(session) => session.poll_shutdown(context),
             Self::Stream(pipe) => pipe.poll_end(),
         }
     }
@@ -99,6 +108,7 @@ impl Transport {
     pub(crate) fn reset(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO)),
+            Self::Tls(session) => session.reset(),
             // The connection resets it by its number.
             Self::Stream(_) => Ok(()),
         }
@@ -113,7 +123,20 @@ impl Transport {
                 let peeked = recv(socket.as_fd(), &mut [0; 1], flags);
                 matches!(peeked, Ok((length, _)) if length > 0)
             }
+            Self::Tls(session) => session.has_spoken(),
             Self::Stream(_) => false,
+        }
+    }
+
+    /// Some of a write that is not ready has been sent nevertheless, or is about to be.
+    pub(crate) fn has_taken(&self) -> bool {
+        matches!(self, Self::Tls(session) if session.has_taken())
+    }
+
+    /// It is dropped after whole answers, without having been shut down.
+    pub(crate) fn farewell(&mut self) {
+        if let Self::Tls(session) = self {
+            session.farewell();
         }
     }
 
@@ -121,7 +144,7 @@ impl Transport {
     /// unless it is a tunnel.
     pub(crate) fn ends_with_input(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Tls(_) => true,
             Self::Stream(pipe) => pipe.is_tunnel(),
         }
     }

@@ -169,7 +169,7 @@ impl Output {
 impl Visitor {
     pub(crate) fn new(transport: Transport) -> Self {
         let limit = match &transport {
-            Transport::Tcp(_) => 0,
+            Transport::Tcp(_) | Transport::Tls(_) => 0,
             Transport::Stream(_) => STREAM_LIMIT,
         };
         Self {
@@ -233,6 +233,7 @@ impl Visitor {
                     output.first.0.drain(..output.sent);
                     output.sent = 0;
                 }
+                output.begun |= self.transport.has_taken();
                 return Poll::Pending;
             };
             let length = length?;

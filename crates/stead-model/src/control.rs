@@ -93,6 +93,12 @@ pub struct Status {
     pub serving_seconds: u64,
     /// Where visitors connect.
     pub listens: Vec<SocketAddr>,
+    /// Where they connect over TLS.
+    #[serde(default)]
+    pub listens_tls: Vec<SocketAddr>,
+    /// How many certificates it was given.
+    #[serde(default)]
+    pub certificates: usize,
     /// Of the table in force, if there is one.
     pub generation: Option<u64>,
     /// How many routes the table has.

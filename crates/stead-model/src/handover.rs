@@ -16,6 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::CertificateTable;
 use crate::messages::EdgeEvent;
 use crate::routing::{InstanceId, RoutingTable};
 
@@ -34,6 +35,9 @@ pub enum FromOld {
         version: String,
         /// The table in force.
         table: Option<RoutingTable>,
+        /// The certificates in force.
+        #[serde(default)]
+        certificates: Option<CertificateTable>,
     },
     /// Serve.
     Take(Box<Estate>),
@@ -76,8 +80,14 @@ pub enum FromNew {
 pub struct Estate {
     /// The table in force.
     pub table: Option<RoutingTable>,
+    /// The certificates in force.
+    #[serde(default)]
+    pub certificates: Option<CertificateTable>,
     /// How many listening sockets there are.
     pub listeners: usize,
+    /// So many of them, the last ones, are for TLS.
+    #[serde(default)]
+    pub tls_listeners: usize,
     /// The connection of the agent, if there is one.
     pub agent: Option<Pending>,
     /// Who drains: first the old one itself, whose connection is the one that carries this.

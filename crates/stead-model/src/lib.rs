@@ -4,6 +4,7 @@
 //! agent and edge, and between an edge and its successor. Runs anywhere. It must never read a file, a clock or a socket, and knows no
 //! tokio: everything here is a value, or a function from values to values.
 
+pub mod certificates;
 mod config_error;
 pub mod control;
 pub mod fuzzing;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::{CertificateReport, CertificateTable};
 use crate::release::Protocol;
 use crate::routing::{Address, InstanceId, RoutingTable};
 
@@ -20,6 +21,8 @@ pub enum EdgeCommand {
     Probe(Probe),
     /// Answer these questions of a certificate authority, and no others from now on. Answered by `Answering`.
     HttpChallenges(HttpChallenges),
+    /// Swap these certificates in. Answered by `Certificates`. Connections that are open keep what they have.
+    Certificates(CertificateTable),
 }
 
 /// What a certificate authority that asks over plain HTTP is answered (HTTP-01, RFC 8555 section 8.3): all of it,
@@ -108,4 +111,6 @@ pub enum EdgeEvent {
         /// For a person.
         why: String,
     },
+    /// Certificates were taken in: those of a table, or files that have changed on disk.
+    Certificates(CertificateReport),
 }

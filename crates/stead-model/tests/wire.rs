@@ -53,12 +53,15 @@ fn the_control_socket_speaks_as_before() {
     reads::<EdgeCommand>(&[
         &format!(r#"{{"publish":{TABLE}}}"#),
         r#"{"http-challenges":{"generation":1,"answers":{"token":"token.thumbprint"}}}"#,
+        r#"{"certificates":{"files":[{"chain":"/a.pem","key":"/a.key"}]}}"#,
+        r#"{"certificates":{"files":[],"default":{"chain":"/a.pem","key":"/a.key"},"challenges":[{"host":"a.example","chain_pem":"x","key_pem":"y"}]}}"#,
     ]);
     reads::<EdgeEvent>(&[
         r#"{"answering":{"generation":1}}"#,
         r#"{"published":{"generation":3}}"#,
         r#"{"refused":{"generation":3,"why":"no"}}"#,
         r#"{"drained":{"instance":7}}"#,
+        r#"{"certificates":{"certificates":1,"problems":[{"subject":"/a.pem","why":"no","serves":true}]}}"#,
     ]);
 }
 

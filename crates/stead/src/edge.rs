@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::net::AddressFamily;
-use stead_edge::control::{self, Role, Sockets, TAKE_OVER, Unanswered};
+use stead_edge::control::{self, Listeners, Role, Sockets, TAKE_OVER, Unanswered};
 use stead_model::control::{Answer, Wish};
 
 use crate::listener::{self, Verb};
@@ -24,10 +24,16 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// An edge that runs answers at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A socket that systemd passes under this name (`FileDescriptorName=`) is for TLS.
+const TLS_NAME: &str = "tls";
+/// And one at this port, whatever its name.
+const HTTPS: u16 = 443;
+
 /// What the command line asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen_tls: Vec<SocketAddr>,
     pub(crate) control: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) drain: Duration,
@@ -107,42 +113,52 @@ fn make(directory: &Path, mode: u32, options: &Options) -> Result<(), Problem> {
 
 /// The sockets of a first edge: systemd's, and those that the command line names.
 fn own(options: &Options) -> Result<Sockets, Problem> {
-    let mut visitors = Vec::new();
+    let mut visitors = Listeners::default();
     let mut control = None;
     let act = || Problem::new("cannot use the sockets that systemd passes");
-    for socket in passed().map_err(|error| act().cause(because(&error)))? {
+    for (socket, named) in passed().map_err(|error| act().cause(because(&error)))? {
         let name = rustix::net::getsockname(&socket);
         let name = name.map_err(|error| act().cause(because(&error.into())))?;
         match name.address_family() {
             AddressFamily::UNIX => control = Some(UnixListener::from(socket)),
-            _ => visitors.push(TcpListener::from(socket)),
+            _ => {
+                let socket = TcpListener::from(socket);
+                let port = socket.local_addr().map_or(0, |address| address.port());
+                match named == TLS_NAME || port == HTTPS {
+                    true => visitors.tls.push(socket),
+                    false => visitors.plain.push(socket),
+                }
+            }
         }
     }
-    for address in &options.listen {
-        let listener = listener::listen(*address);
-        let refused = |error| listener::refused(Verb::Edge, *address, &error);
-        visitors.push(listener.map_err(refused)?);
+    for (addresses, listeners) in [
+        (&options.listen, &mut visitors.plain),
+        (&options.listen_tls, &mut visitors.tls),
+    ] {
+        for address in addresses {
+            let refused = |error| listener::refused(Verb::Edge, *address, &error);
+            listeners.push(listener::listen(*address).map_err(refused)?);
+        }
     }
-    if visitors.is_empty() {
+    if visitors.plain.is_empty() && visitors.tls.is_empty() {
         return Err(Problem::invocation("cannot start an edge without sockets")
-            .cause("systemd passed none, and `--listen` is not there")
+            .cause("systemd passed none, and neither `--listen` nor `--listen-tls` is there")
             .hint("stead edge --listen 127.0.0.1:8000"));
     }
     Ok(Sockets::Own { visitors, control })
 }
 
 /// sd_listen_fds(3).
-fn passed() -> io::Result<Vec<OwnedFd>> {
-    let sockets = sd_notify::listen_fds()?.map(|number| {
+fn passed() -> io::Result<Vec<(OwnedFd, String)>> {
+    let sockets = sd_notify::listen_fds_with_names()?.map(|(number, name)| {
         // SAFETY: the service manager passed these descriptors to this process (LISTEN_PID), and this is
         // the one place that takes them.
         #[allow(
             unsafe_code,
             reason = "descriptors that are inherited have no owner yet"
         )]
-        unsafe {
-            OwnedFd::from_raw_fd(number)
-        }
+        let socket = unsafe { OwnedFd::from_raw_fd(number) };
+        (socket, name)
     });
     Ok(sockets.collect())
 }

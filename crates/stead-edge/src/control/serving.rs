@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::time::Duration;
 
+use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::control::{Answer, PROTOCOL, Status, Welcome, Wish};
 use stead_model::handover::{Estate, FromNew, FromOld, Pending, Report};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
@@ -38,6 +39,7 @@ pub(super) struct Serving {
     pub(super) visitors: Vec<TcpListener>,
     pub(super) control: UnixListener,
     pub(super) table: Option<RoutingTable>,
+    pub(super) certificates: Option<CertificateTable>,
     pub(super) ledger: Ledger,
     pub(super) agent: Option<Wire>,
     pub(super) predecessors: Predecessors,
@@ -86,6 +88,7 @@ impl Serving {
         visitors: Vec<TcpListener>,
         control: UnixListener,
         table: Option<RoutingTable>,
+        certificates: Option<CertificateTable>,
         agent: Option<Wire>,
         predecessors: Predecessors,
     ) -> Self {
@@ -101,6 +104,7 @@ impl Serving {
             visitors,
             control,
             table,
+            certificates,
             ledger,
             agent,
             predecessors,
@@ -200,6 +204,10 @@ impl Serving {
                 self.tell_agent(&event);
             }
             EdgeEvent::Drained { instance } => self.drained(own(), instance),
+            EdgeEvent::Certificates(report) => {
+                self.tell_problems(&report);
+                self.tell_agent(&EdgeEvent::Certificates(report));
+            }
             event => self.tell_agent(&event),
         }
         for instance in left {
@@ -239,7 +247,7 @@ impl Serving {
                 self.followed_by(pid);
             }
             Some(FromOld::Event(EdgeEvent::Drained { instance })) => self.drained(pid, instance),
-            Some(FromOld::Event(EdgeEvent::Probed { .. })) => {}
+            Some(FromOld::Event(EdgeEvent::Probed { .. } | EdgeEvent::Certificates(_))) => {}
             Some(FromOld::Event(event)) => self.tell_agent(&event),
             Some(FromOld::Report(report)) => {
                 let mut olds = self.predecessors.0.iter_mut();
@@ -310,11 +318,41 @@ impl Serving {
                 });
                 let _ = self.edge.commands.send(EdgeCommand::Publish(table));
             }
+            Ok(EdgeCommand::Certificates(table)) => {
+                self.keep_certificates(&table);
+                self.certificates = Some(table.clone());
+                let _ = self.edge.commands.send(EdgeCommand::Certificates(table));
+            }
             Ok(command) => drop(self.edge.commands.send(command)),
             Err(error) => self.tell_agent(&EdgeEvent::Refused {
                 generation: 0,
                 why: format!("the edge does not know this command: {error}"),
             }),
+        }
+    }
+
+    fn keep_certificates(&self, table: &CertificateTable) {
+        if let Some(state) = &self.role.state
+            && let Err(error) = kept::save(state, table)
+        {
+            (self.role.tell)(&format!(
+                "cannot keep the certificates' places in `{}`: {error}; after a restart those before would be shown",
+                state.display()
+            ));
+        }
+    }
+
+    /// What an administrator should know, agent or not.
+    pub(super) fn tell_problems(&self, report: &CertificateReport) {
+        for problem in &report.problems {
+            let now = match problem.serves {
+                true => "; visitors are still shown a certificate",
+                false => "; no certificate serves in its place",
+            };
+            (self.role.tell)(&format!(
+                "certificate `{}`: {}{now}",
+                problem.subject, problem.why
+            ));
         }
     }
 
@@ -351,6 +389,7 @@ impl Serving {
                         arguments: self.role.arguments.clone(),
                         version: self.role.version.clone(),
                         table: self.table.clone(),
+                        certificates: self.certificates.clone(),
                         within,
                     };
                     self.upgrade = Some(Upgrade {
@@ -382,6 +421,11 @@ impl Serving {
             version: self.role.version.clone(),
             serving_seconds: self.began.elapsed().as_secs(),
             listens: self.edge.addresses.clone(),
+            listens_tls: self.edge.tls_addresses.clone(),
+            certificates: self
+                .certificates
+                .as_ref()
+                .map_or(0, |table| table.files.len()),
             generation: self.table.as_ref().map(|table| table.generation),
             routes: self.table.as_ref().map_or(0, |table| table.routes.len()),
             instances: upstreams.map(|upstream| upstream.instances.len()).sum(),
@@ -458,6 +502,8 @@ impl Serving {
         let older = self.predecessors.0.iter().map(|old| old.left(&self.ledger));
         let estate = Estate {
             table: self.table.clone(),
+            certificates: self.certificates.clone(),
+            tls_listeners: self.edge.tls_listeners(),
             listeners: self.visitors.len(),
             agent: self.agent.as_ref().map(Wire::pending),
             predecessors: std::iter::once(own).chain(older).collect(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use stead_model::certificates::CertificateTable;
 use stead_model::handover::{FromNew, FromOld, PROTOCOL, Pending};
 use stead_model::routing::RoutingTable;
 use tokio::net::UnixStream;
@@ -48,6 +49,7 @@ pub(super) struct Candidate {
     pub(super) arguments: Vec<OsString>,
     pub(super) version: String,
     pub(super) table: Option<RoutingTable>,
+    pub(super) certificates: Option<CertificateTable>,
     /// It must be ready after this time.
     pub(super) within: Duration,
 }
@@ -66,6 +68,7 @@ pub(super) async fn prepare(candidate: Candidate) -> Result<Successor, Vec<Strin
             protocol: PROTOCOL,
             version: candidate.version,
             table: candidate.table,
+            certificates: candidate.certificates,
         }) {
             return Err(io::ErrorKind::WriteZero.into());
         }

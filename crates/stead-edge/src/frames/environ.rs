@@ -1,8 +1,11 @@
 //! The `environ` of PEP 3333, marshalled (CPython's marshal format, version 4; `Python/marshal.c`).
 
+use std::sync::Arc;
+
 use super::{HEADER, PAYLOAD_LIMIT, header, request};
 use crate::forward::Forwarded;
 use crate::head::{BodyLength, Head};
+use crate::tls::Facts;
 
 /// What is the same for every request of a visitor's connection.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) local_port: String,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
+    /// Of the handshake, when it came over TLS.
+    pub(crate) tls: Option<Arc<Facts>>,
 }
 
 /// Append the request frame for `head`: whole with its `body`, or streamed.

@@ -56,6 +56,7 @@ pub fn forwarded(input: &[u8]) {
         remote_port: "4711".into(),
         local_port: "8000".into(),
         scheme: "http",
+        tls: None,
     };
     let id = *b"0123456789abcdef0123456789abcdef";
     let forwarded = Forwarded::new(&head, &connection, &id);

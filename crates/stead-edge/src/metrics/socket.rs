@@ -168,6 +168,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         connections: shared.connections.load(Ordering::Relaxed) as u64,
         accepted: metrics.accepted.load(Ordering::Relaxed),
         accept_pauses: metrics.accept_pauses.load(Ordering::Relaxed),
+        handshakes: shared.metrics.handshakes.now(),
         dropped_lines: log.map_or(0, |handle| handle.dropped_ever()),
         spooled: shared.spool.as_ref().map_or(0, |spool| spool.used()),
         own: Sum::from(&metrics.own),

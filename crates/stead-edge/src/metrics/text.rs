@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::handshakes::Counted;
 use super::{BOUNDS, Counters, Histogram, Series};
 use crate::upstream::Situation;
 
@@ -22,6 +23,7 @@ pub(super) struct Snapshot {
     pub(super) accept_pauses: u64,
     pub(super) dropped_lines: u64,
     pub(super) spooled: u64,
+    pub(super) handshakes: Counted,
     pub(super) own: Sum,
     pub(super) series: Vec<Sum>,
     pub(super) upstreams: Vec<Situation>,
@@ -240,7 +242,8 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.requests(&mut encoder)?;
         self.bytes(&mut encoder)?;
         self.times(&mut encoder)?;
-        self.upstreams(&mut encoder)
+        self.upstreams(&mut encoder)?;
+        self.handshakes.write(&mut encoder)
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) struct Text {
 /// The words for a status; one that the edge never sends gets those of its class.
 pub(super) fn of(status: u16, reason: Reason) -> Text {
     let (title, happened, advice) = match status {
+        400 if reason == Reason::PlainOverTls => (
+            "This address is for HTTPS",
+            "The browser spoke HTTP to a place where only HTTPS is spoken.",
+            "Write https:// in front of the address.",
+        ),
         404 => (
             "Page not found",
             "There is nothing at this address.",

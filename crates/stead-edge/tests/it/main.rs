@@ -22,3 +22,4 @@ mod running;
 mod smuggling;
 mod spooling;
 mod tables;
+mod tls;

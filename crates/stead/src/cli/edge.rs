@@ -23,14 +23,19 @@ const STATE: &str = "/var/lib/stead/edge";
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  stead edge --listen 0.0.0.0:80      with sockets of its own
+  stead edge --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443
+                                      with sockets of its own
   stead edge                          with the sockets that systemd passes (LISTEN_FDS)
   stead edge upgrade                  let this program take the place of the one that runs
   stead edge status --json            how the edge that runs is, for a program
 
 The edge needs no privileges. Its routes come from an agent, over the control socket, which \
 answers its own user and root alone. The last table is kept, so that an edge that is started \
-without an agent serves at once.
+without an agent serves at once. So do the certificates, which are files that are read \
+again when they change.
+
+Of the sockets that systemd passes, those named `tls` (FileDescriptorName=) and those at port \
+443 are for TLS.
 
 Signals: SIGTERM or SIGINT lets requests in flight end, then stops; a second one stops at once.
 
@@ -59,6 +64,10 @@ struct Role {
     /// Where visitors connect; may be given several times. Else systemd must pass sockets
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<SocketAddr>,
+
+    /// Where visitors connect over TLS; may be given several times
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen_tls: Vec<SocketAddr>,
 
     /// Where the agent connects
     #[arg(long, value_name = "PATH", default_value = CONTROL)]
@@ -159,6 +168,7 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
             let role = arguments.role;
             let options = Options {
                 listen: role.listen,
+                listen_tls: role.listen_tls,
                 control: role.control,
                 state: role.state,
                 drain: role.drain,

@@ -18,6 +18,15 @@ pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
     let _ = writeln!(text, "{}", styled(STRONG, &title));
     let listens: Vec<String> = status.listens.iter().map(ToString::to_string).collect();
     let _ = writeln!(text, "  listens:     {}", listens.join(", "));
+    if !status.listens_tls.is_empty() {
+        let listens: Vec<String> = status.listens_tls.iter().map(ToString::to_string).collect();
+        let certificates = counted(status.certificates, "certificate");
+        let _ = writeln!(
+            text,
+            "  TLS:         {} with {certificates}",
+            listens.join(", ")
+        );
+    }
     let table = match status.generation {
         None => "none yet: visitors wait 5 s for one, then get 421".to_owned(),
         Some(generation) => format!(

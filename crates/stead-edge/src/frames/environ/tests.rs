@@ -52,6 +52,7 @@ fn python_reads_what_is_marshalled() {
         remote_port: "4711".into(),
         local_port: "8000".into(),
         scheme: "http",
+        tls: None,
     };
     let mut frames = Vec::new();
     for (request, body, _) in &cases {

@@ -1,0 +1,165 @@
+//! TLS: which certificate a visitor is shown, and the session that its bytes come over.
+//!
+//! ```text
+//! EdgeCommand::Certificates ─► Set (files read, checked, by name) ─► swapped in
+//!                                               │ name
+//! listen ─► accept (handshake) ─► a config ◄────┘
+//!              └─► Session, below a Visitor ─► connection, as over a plain socket
+//! ```
+//!
+//! Invariant: what is in force was whole when it was read. A pair of files that is broken, torn or gone changes
+//! nothing for visitors; the agent is told.
+
+mod accept;
+pub(crate) mod pair;
+mod session;
+mod set;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use stead_model::certificates::{CertificateReport, CertificateTable};
+
+pub(crate) use self::accept::{Failed, Greeted, accept};
+pub(crate) use self::session::Session;
+use self::set::Set;
+
+/// How often files are looked at, in case a program other than Stead has replaced them.
+pub(crate) const LOOKING: Duration = Duration::from_secs(15);
+/// By what an authority says that it checks a host (RFC 8737 section 6.2).
+const ACME: &[u8] = b"acme-tls/1";
+/// Tickets for each visitor. Browsers use one for their next connection, and get another one there.
+const TICKETS: usize = 1;
+
+/// What is known of a visitor's handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub(crate) version: &'static str,
+    /// As the registry of IANA names it.
+    pub(crate) cipher: &'static str,
+    /// The host that the visitor asked for (SNI), in lower case.
+    pub(crate) host: Option<Box<str>>,
+    /// No certificate was shown: the visitor had a ticket of an earlier connection.
+    pub(crate) resumed: bool,
+    /// HTTP/2 was agreed upon (RFC 9113 section 3.2).
+    pub(crate) http2: bool,
+}
+
+/// The place where certificates are replaced, and what visitors are greeted with.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    current: Arc<ArcSwap<Set>>,
+    /// Held while they are replaced, and by nothing that serves visitors.
+    replacing: Mutex<()>,
+    provider: Arc<CryptoProvider>,
+    /// For visitors in general.
+    general: Arc<ServerConfig>,
+}
+
+impl Certificates {
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
+        let current: Arc<ArcSwap<Set>> = Arc::default();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        // Stateless, so that a ticket of one thread is good for the others. The keys change every six hours.
+        let ticketer = Ticketer::new()?;
+        let named = Arc::new(ByName(Arc::clone(&current)));
+        let general = config(&provider, rustls::ALL_VERSIONS, ticketer, named)?;
+        Ok(Self {
+            current,
+            replacing: Mutex::new(()),
+            provider,
+            general: Arc::new(general),
+        })
+    }
+
+    /// Put a table in force. To be called where no visitor waits: it reads files.
+    pub(crate) fn replace(&self, table: CertificateTable) -> CertificateReport {
+        let _alone = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let set = Set::new(table, &self.current.load());
+        let report = set.report(now());
+        self.current.store(Arc::new(set));
+        report
+    }
+
+    /// Read again what has changed on disk; `None`: nothing has. To be called where no visitor waits.
+    pub(crate) fn refresh(&self) -> Option<CertificateReport> {
+        let current = self.current.load_full();
+        if !current.is_outdated() {
+            return None;
+        }
+        Some(self.replace(current.table().clone()))
+    }
+
+    /// How whoever asks for `host`, in lower case, is greeted.
+    pub(crate) fn for_visitor(&self, host: Option<&str>) -> Result<Arc<ServerConfig>, Failed> {
+        match self.current.load().find(host) {
+            Some(_) => Ok(Arc::clone(&self.general)),
+            None => Err(Failed::Name),
+        }
+    }
+
+    /// How an authority that checks `host`, in lower case, is greeted.
+    pub(crate) fn for_challenge(&self, host: Option<&str>) -> Result<Arc<ServerConfig>, Failed> {
+        let current = self.current.load();
+        let shown = host.and_then(|host| current.challenge(host));
+        let shown = shown.cloned().ok_or(Failed::Name)?;
+        let shown = Arc::new(SingleCertAndKey::from(shown));
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
+        let mut config = builder
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .map_err(|_| Failed::Protocol)?
+            .with_no_client_auth()
+            .with_cert_resolver(shown);
+        config.alpn_protocols = vec![ACME.to_vec()];
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+}
+
+fn config(
+    provider: &Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+    ticketer: Arc<dyn ProducesTickets>,
+    named: Arc<ByName>,
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
+    let mut config = builder
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(named);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = ticketer;
+    config.send_tls13_tickets = TICKETS;
+    // Said once more, since it must not change: what comes before the handshake is over may come again (RFC 8446
+    // section 8).
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+/// Chooses by the name that a visitor asks for, among the certificates of the moment.
+#[derive(Debug)]
+struct ByName(Arc<ArcSwap<Set>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = hello.server_name().map(str::to_ascii_lowercase);
+        self.0.load().find(host.as_deref()).cloned()
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}

@@ -1,0 +1,5 @@
+//! TLS with the clients that visitors have: openssl, curl, Python's ssl.
+
+mod authority;
+mod certificates;
+mod serving;
