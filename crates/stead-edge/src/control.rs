@@ -182,6 +182,7 @@ async fn begin(
             }
         },
     };
+    show_metrics(&mut edge, &role)?;
     let copies = listen(&mut edge, visitors)?;
     let control = adopt(control)?;
     let none = Predecessors::default();
@@ -221,6 +222,7 @@ async fn take_over(role: Role, old: UnixStream) -> Result<Serving, Failure> {
             );
             // What the others have counts before the first visitor comes.
             edge.share(predecessors.busy(), true);
+            show_metrics(&mut edge, &role)?;
             let copies = listen(&mut edge, sockets.visitors)?;
             let mut serving = Serving::new(
                 role,
@@ -368,8 +370,23 @@ impl Passed {
 }
 
 fn start(role: &Role) -> Result<(Edge, UnboundedReceiver<EdgeEvent>), Failure> {
-    crate::start(role.settings.clone(), Vec::new())
-        .map_err(|error| failure("cannot start the edge", error))
+    let settings = Settings {
+        metrics: None,
+        ..role.settings.clone()
+    };
+    crate::start(settings, Vec::new()).map_err(|error| failure("cannot start the edge", error))
+}
+
+/// Not before this edge is about to serve: one that does not come so far must not take the name from the
+/// edge that runs.
+fn show_metrics(edge: &mut Edge, role: &Role) -> Result<(), Failure> {
+    let Some(path) = &role.settings.metrics else {
+        return Ok(());
+    };
+    edge.show_metrics(path).map_err(|error| {
+        let act = format!("cannot answer metrics at `{}`", path.display());
+        failure(act, error)
+    })
 }
 
 /// Accept visitors, and keep copies of the sockets to pass on, those for TLS last.

@@ -45,7 +45,7 @@ mod visitor;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -210,10 +210,9 @@ pub fn start(
         quiet: Notify::new(),
     });
     // Before the threads: when this fails, nothing has to be stopped.
-    let metrics = match &shared.settings.metrics {
-        Some(path) => Some(metrics::socket::Socket::start(&shared, path)?),
-        None => None,
-    };
+    let metrics = shared.settings.metrics.as_deref();
+    let metrics = metrics.map(|path| metrics::socket::Socket::start(&shared, path));
+    let metrics = metrics.transpose()?;
     let threads = listen::start(&shared, command_receiver, inward_receiver).inspect_err(|_| {
         shared.stopping.store(true, Ordering::Release);
         shared.stop.notify_waiters();
@@ -263,6 +262,13 @@ impl Edge {
     /// How many sockets are for TLS.
     pub(crate) fn tls_listeners(&self) -> usize {
         self.tls_addresses.len()
+    }
+
+    /// Answer metrics at this unix socket, too, if `Settings` named none. Another edge that has the name loses it.
+    fn show_metrics(&mut self, path: &Path) -> io::Result<()> {
+        debug_assert!(self.metrics.is_none());
+        self.metrics = Some(metrics::socket::Socket::start(&self.shared, path)?);
+        Ok(())
     }
 
     /// Accept nobody any more, close idle connections, let requests in flight end; then return.

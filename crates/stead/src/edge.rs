@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) drain: Duration,
     pub(crate) access_log: Option<PathBuf>,
     pub(crate) access_json: bool,
+    /// Where metrics are asked for; `None`: nowhere.
+    pub(crate) metrics: Option<PathBuf>,
     /// 0: as many as suit the machine.
     pub(crate) threads: usize,
     /// Standard input is the connection to the edge that is to be replaced.
@@ -64,6 +66,7 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
             threads: options.threads,
             access_log: options.access_log,
             access_json: options.access_json,
+            metrics: options.metrics,
             spool: Some(options.state.join("spool")),
             ..stead_edge::Settings::default()
         },

@@ -1,7 +1,7 @@
 //! The thread that puts lines into a file. Whatever the disk does, nobody waits for it: lines
 //! that it cannot take are dropped and counted, and the count is written as soon as that works.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 
 use super::Format;
 
@@ -200,11 +201,25 @@ impl Log {
         }
         if self.is_regular && self.size > 0 && self.size.saturating_add(length) > self.most {
             // If that fails the file would grow without bounds: rather no lines.
-            std::fs::rename(&self.path, old_name(&self.path))?;
-            self.file = None;
-            self.reopen()?;
+            self.rotate(length)?;
         }
         Ok(())
+    }
+
+    /// Rename the file, unless another edge that writes to it (it drains, or takes over) has done so: a second
+    /// time, and the lines of the first would be lost.
+    fn rotate(&mut self, length: u64) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            // Whoever has the lock renames, and the others then see that the path names another file. Where files
+            // cannot be locked (some network file systems) there is one edge, most likely.
+            while rustix::fs::flock(&file, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
+            let (ours, named) = (file.metadata()?, std::fs::metadata(&self.path));
+            let is_named = named.is_ok_and(|named| is_same(&ours, &named));
+            if is_named && ours.len().saturating_add(length) > self.most {
+                std::fs::rename(&self.path, old_name(&self.path))?;
+            }
+        }
+        self.reopen()
     }
 
     /// Let go of a file that is no longer what the path names, or that somebody cut.
@@ -217,7 +232,7 @@ impl Log {
             return;
         };
         self.size = ours.len();
-        if (ours.dev(), ours.ino()) != (named.dev(), named.ino()) {
+        if !is_same(&ours, &named) {
             self.file = None;
         }
     }
@@ -290,6 +305,10 @@ impl Log {
         self.torn = taken > 0 && bytes[taken - 1] != b'\n';
         taken
     }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// `access.log` → `access.log.1`

@@ -89,6 +89,10 @@ struct Role {
     #[arg(long, value_name = "PATH")]
     access_log: Option<PathBuf>,
 
+    /// A unix socket at which metrics are asked for, over HTTP [default: none]
+    #[arg(long, value_name = "PATH")]
+    metrics: Option<PathBuf>,
+
     /// Threads that serve visitors [default: as many as suit this machine]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = threads)]
     threads: usize,
@@ -174,6 +178,7 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
                 drain: role.drain,
                 access_log: role.access_log,
                 access_json: role.log_format == LogFormat::Json,
+                metrics: role.metrics,
                 threads: role.threads,
                 take_over: role.take_over,
             };

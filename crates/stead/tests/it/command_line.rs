@@ -304,6 +304,9 @@ fn the_edge_explains_itself() {
           --access-log <PATH>
               Where access lines go [default: nowhere]
 
+          --metrics <PATH>
+              A unix socket at which metrics are asked for, over HTTP [default: none]
+
           --threads <N>
               Threads that serve visitors [default: as many as suit this machine]
 

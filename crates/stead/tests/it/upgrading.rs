@@ -2,6 +2,7 @@
 
 mod host;
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
@@ -110,7 +111,7 @@ fn websockets_and_streams_live_on_and_idle_connections_get_one_more_answer() {
     assert!(!agent.has_seen(&drained));
     let mut direct =
         std::os::unix::net::UnixStream::connect(host.dir.path().join("1.sock")).unwrap();
-    std::io::Write::write_all(&mut direct, b"GET /end HTTP/1.0\r\n\r\n").unwrap();
+    direct.write_all(b"GET /end HTTP/1.0\r\n\r\n").unwrap();
     let mut rest = String::new();
     while !rest.ends_with("3\r\nend\r\n0\r\n\r\n") {
         rest += &stream.exactly(1);
@@ -234,6 +235,39 @@ fn an_edge_without_a_table_says_what_visitors_get() {
     let mut visitor = host.visit();
     visitor.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
     assert!(visitor.head().starts_with("http/1.1 421"));
+}
+
+#[test]
+fn metrics_are_those_of_the_edge_that_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("metrics.sock");
+    let mut host = Host::start(&["--metrics", socket.to_str().unwrap()]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let accepted = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("stead_connections_accepted_total "));
+        line.map(str::to_owned).unwrap()
+    };
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+    assert_eq!(accepted(), "1");
+    // One that does not come so far leaves the name to the edge that runs.
+    let output = host.ask(&["upgrade", "--binary", "/bin/false"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(accepted(), "1");
+    host.upgrade();
+    assert_eq!(host.wait_for_first(), Some(0));
+    assert_eq!(accepted(), "0");
+    assert_eq!(host.visit().get("/"), Ok(("1".into(), true)));
+    assert_eq!(accepted(), "1");
 }
 
 #[test]

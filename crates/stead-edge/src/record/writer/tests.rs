@@ -189,3 +189,28 @@ fn a_pipe_that_nobody_reads_is_not_waited_for() {
     drop(reader);
     log.put(b"x\n");
 }
+
+#[test]
+fn of_two_edges_that_write_to_one_file_only_one_renames_it() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("access.log");
+    // Neither looks at the file on its own: both find out when they are about to rename it.
+    let [mut old, mut new] = [1000, 1000].map(|most| {
+        let mut log = log(&path, most);
+        log.looking = SHORT;
+        log
+    });
+    let batch = |edge: &str, number: usize| format!("{edge} {number} {}\n", "x".repeat(592));
+    for number in 0..2 {
+        old.put(batch("old", number).as_bytes());
+        new.put(batch("new", number).as_bytes());
+    }
+    let texts = read(&old_name(&path)) + &read(&path);
+    let heads: Vec<&str> = texts.lines().map(|line| &line[..5]).collect();
+    assert_eq!(heads, ["old 0", "new 0", "old 1", "new 1"]);
+    assert_eq!((dropped(&old), dropped(&new)), (0, 0));
+    // And the next time, whoever comes first.
+    new.put(batch("new", 2).as_bytes());
+    assert_eq!(read(&path).lines().count(), 1);
+    assert_eq!(read(&old_name(&path)).lines().count(), 2);
+}
