@@ -34,12 +34,13 @@ pub(crate) struct Arguments {
     /// What to measure: `hello`, `flask`, `megabyte`, `upload-64k`, `upload-10m`, `sleep`,
     /// `reload`, `slow`, `memory`, `start`; `edge` for all of the edge alone, or of those
     /// `proxy-1k`, `proxy-1k-new`, `proxy-1k-tls`, `proxy-1k-h2`, `static-1k`, `static-100k`, `static-10m`,
-    /// `static-1k-tls`, `static-100k-tls`, `static-10m-tls`, `static-1k-h2`, `idle`, `slow-edge`.
+    /// `static-1k-tls`, `static-100k-tls`, `static-10m-tls`, `static-1k-h2`, `proxy-1k-h2c`, `static-1k-h2c`,
+    /// `proxy-1k-hosts`, `idle`, `slow-edge`.
     /// Default: everything.
     #[arg(value_parser = parse_work)]
     works: Vec<String>,
     /// Only this peer, and others given the same way: `stead`, `nginx-uwsgi`, `nginx-gunicorn`,
-    /// `caddy-gunicorn`, `granian`; for the edge `nginx`, `haproxy`, `caddy`.
+    /// `caddy-gunicorn`, `granian`; for the edge `nginx`, `haproxy`, `caddy`, `stead-10-hosts`.
     #[arg(long, value_parser = parse_peer)]
     peer: Vec<String>,
     /// How long one measurement takes.
@@ -210,11 +211,12 @@ fn of_edge(
         .filter(|work| wanted(work.name))
         .collect();
     let proxies: Vec<&'static Peer> = edge::PROXIES.iter().filter(|peer| peers(peer)).collect();
-    let files = edge::FILE_SERVERS.iter().filter(|peer| peers(peer));
+    let others = edge::FILE_SERVERS.iter().chain(&edge::TABLES);
+    let others = others.filter(|peer| peers(peer));
     let mut results = Results {
         title: "Results of the edge alone",
         machine: machine::describe(places),
-        peers: proxies.iter().copied().chain(files).collect(),
+        peers: proxies.iter().copied().chain(others).collect(),
         ..Results::default()
     };
     results.loads = load::run(places, &works, peers, pace)?;

@@ -1,5 +1,6 @@
-//! The edge alone, as a reverse proxy before one server: `proxy LISTEN SOCKET`, for example
-//! `proxy 127.0.0.1:8000 /run/app.sock`. What `cargo xtask bench` holds against other proxies.
+//! The edge alone, as a reverse proxy before one server: `proxy LISTEN SOCKET [HOSTS]`, for example
+//! `proxy 127.0.0.1:8000 /run/app.sock`. With a number of hosts the table has a route of its own for each of
+//! `h0.test`, `h1.test`, …, beside the one for every host. What `cargo xtask bench` holds against other proxies.
 
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -14,6 +15,11 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(listen), Some(socket)) = (arguments.next(), arguments.next()) else {
         return ExitCode::from(2);
+    };
+    let hosts: usize = match arguments.next().map(|count| count.parse()) {
+        None => 0,
+        Some(Ok(count)) => count,
+        Some(Err(_)) => return ExitCode::from(2),
     };
     let Ok(listener) = TcpListener::bind(&listen) else {
         return ExitCode::FAILURE;
@@ -39,16 +45,18 @@ fn main() -> ExitCode {
         queue_limit: 10_000,
         queue_timeout: Duration::from_secs(30),
     };
+    let route = |hosts| Route {
+        hosts,
+        path: "/".into(),
+        target: Target::Upstream("app.web".into()),
+        body_limit: 64 << 20,
+        timeouts: stead_model::routing::RouteTimeouts::default(),
+        rules: None,
+    };
+    let own = (0..hosts).map(|number| route(vec![format!("h{number}.test")]));
     let table = RoutingTable {
         generation: 1,
-        routes: vec![Route {
-            hosts: vec![],
-            path: "/".into(),
-            target: Target::Upstream("app.web".into()),
-            body_limit: 64 << 20,
-            timeouts: stead_model::routing::RouteTimeouts::default(),
-            rules: None,
-        }],
+        routes: own.chain([route(vec![])]).collect(),
         upstreams: [("app.web".to_owned(), upstream)].into(),
     };
     let Ok((edge, mut events)) = stead_edge::start(Settings::default(), vec![listener]) else {

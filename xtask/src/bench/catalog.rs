@@ -30,8 +30,12 @@ pub(crate) enum Load {
     New,
     /// By wrk, over kept connections with TLS.
     Tls,
+    /// By wrk, each request to one of so many hosts as the peer's name says (`stead-10-hosts`), else 10,000.
+    Hosts,
     /// By h2load, HTTP/2 over TLS, so many streams at once on each connection.
     Http2(u32),
+    /// The same without TLS, with prior knowledge.
+    Http2Clear(u32),
 }
 
 impl Load {
@@ -116,7 +120,7 @@ pub(crate) struct Peer {
 
 /// One program of a peer. In arguments and files `{run}` is the directory for sockets and
 /// the like, `{app}` the app's, `{venv}` the peers' environment, `{stead}` the binary,
-/// `{port}` the port, `{tls}` another, `{user}` who runs all this, `{proxy}` the edge alone (an example of its crate),
+/// `{port}` the port, `{tls}` and `{h2c}` others, `{user}` who runs all this, `{proxy}` the edge alone (an example of its crate),
 /// `{certificate}` and `{key}` files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -147,25 +151,28 @@ const NGINX: &[&str] = &[
 /// Stead's own name among the peers.
 pub(crate) const STEAD: &str = "stead";
 
+/// Stead as its users start it.
+const STEAD_UP: Program = Program {
+    arguments: &[
+        "{stead}",
+        "up",
+        "{app}",
+        "--port",
+        "{port}",
+        "--access-log",
+        "off",
+    ],
+    files: &[],
+    counted: true,
+};
+
 /// Stead and those beside it.
 pub(crate) const PEERS: [Peer; 5] = [
     Peer {
         name: STEAD,
         label: "Stead",
         setting: "`stead up --access-log off`, else default settings",
-        programs: &[Program {
-            arguments: &[
-                "{stead}",
-                "up",
-                "{app}",
-                "--port",
-                "{port}",
-                "--access-log",
-                "off",
-            ],
-            files: &[],
-            counted: true,
-        }],
+        programs: &[STEAD_UP],
         reloads: 0,
         tls: false,
     },
@@ -300,6 +307,7 @@ const fn goal(work: &'static str, connections: u32, bound: Bound) -> Goal {
 pub(crate) fn peers_of(app: &str) -> &'static [Peer] {
     match app {
         edge::PROXIED => &edge::PROXIES,
+        edge::HOSTS => &edge::TABLES,
         edge::FILES => &edge::FILE_SERVERS,
         _ => &PEERS,
     }
@@ -313,6 +321,7 @@ pub(crate) fn works() -> impl Iterator<Item = &'static Work> {
 /// Every name of a peer, some of them several times.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let edge = edge::PROXIES.iter().chain(&edge::FILE_SERVERS);
+    let edge = edge.chain(&edge::TABLES);
     PEERS.iter().chain(edge).map(|peer| peer.name)
 }
 

@@ -130,7 +130,7 @@ fn ask(
     time: Duration,
 ) -> Result<wrk::Load, String> {
     match work.load {
-        Load::Http2(streams) => {
+        Load::Http2(streams) | Load::Http2Clear(streams) => {
             let log = places.work.join("h2load.log");
             h2load::run(&log, work, server, connections, streams, time)
         }

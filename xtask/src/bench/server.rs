@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::catalog::{Peer, STEAD, Work, edge};
+use super::catalog::{Load, Peer, STEAD, Work, edge};
 use super::processes::Trees;
 use super::visitor;
 
@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// On 127.0.0.1, with TLS, if the peer has that.
     pub(crate) tls: u16,
+    /// On 127.0.0.1, HTTP/2 without TLS. Stead has that where it has HTTP/1.1.
+    pub(crate) h2c: u16,
     /// What its programs printed.
     log: PathBuf,
     /// For sockets, logs and whatever else it writes.
@@ -71,12 +73,12 @@ impl Server {
             .and_then(|()| match app {
                 edge::FILES => make_files(&app_dir),
                 // 128 KB for those who read slowly.
-                edge::PROXIED => fs::write(run.join("large"), vec![b'x'; 128 << 10]),
+                edge::PROXIED | edge::HOSTS => fs::write(run.join("large"), vec![b'x'; 128 << 10]),
                 _ => Ok(()),
             })
             .and_then(|()| pair(places, &run))
-            .and_then(|()| Ok((free_port()?, free_port()?)));
-        let (port, tls) =
+            .and_then(|()| Ok((free_port()?, free_port()?, free_port()?)));
+        let (port, tls, h2c) =
             prepared.map_err(|error| format!("cannot prepare {}: {error}", peer.label))?;
         let user = if rustix::process::geteuid().is_root() {
             "root"
@@ -90,6 +92,7 @@ impl Server {
             ("{stead}", places.stead.display().to_string()),
             ("{port}", port.to_string()),
             ("{tls}", tls.to_string()),
+            ("{h2c}", h2c.to_string()),
             ("{proxy}", places.proxy.display().to_string()),
             ("{certificate}", places.certificate.display().to_string()),
             ("{key}", key(places).display().to_string()),
@@ -99,6 +102,7 @@ impl Server {
             peer,
             port,
             tls,
+            h2c: if peer.name == STEAD { port } else { h2c },
             log: run.join("output.log"),
             run,
             children: Vec::new(),
@@ -170,11 +174,12 @@ impl Server {
 
     /// Where `work` is asked for.
     pub(crate) fn url(&self, work: &Work) -> String {
-        if work.load.needs_tls() {
-            format!("https://127.0.0.1:{}{}", self.tls, work.path)
-        } else {
-            format!("http://127.0.0.1:{}{}", self.port, work.path)
-        }
+        let (scheme, port) = match work.load {
+            Load::Http2Clear(_) => ("http", self.h2c),
+            load if load.needs_tls() => ("https", self.tls),
+            _ => ("http", self.port),
+        };
+        format!("{scheme}://127.0.0.1:{port}{}", work.path)
     }
 
     /// Every process of it that is counted.

@@ -39,12 +39,18 @@ pub(crate) fn run(
         catalog::Load::Script(script) => {
             command.arg("--script").arg(scripts.join(script));
         }
+        catalog::Load::Hosts => {
+            command.arg("--script").arg(scripts.join("hosts.lua"));
+        }
         catalog::Load::New => {
             command.args(["--header", "Connection: close"]);
         }
         _ => {}
     }
     command.arg(server.url(work));
+    if work.load == catalog::Load::Hosts {
+        command.arg("--").arg(server.peer.name);
+    }
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -277,6 +277,9 @@ fn the_edge_explains_itself() {
           --listen <ADDR>
               Where visitors connect; may be given several times. Else systemd must pass sockets
 
+          --listen-tls <ADDR>
+              Where visitors connect over TLS; may be given several times
+
           --control <PATH>
               Where the agent connects
               
@@ -314,14 +317,18 @@ fn the_edge_explains_itself() {
               Print help (see a summary with '-h')
 
     Examples:
-      stead edge --listen 0.0.0.0:80      with sockets of its own
+      stead edge --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443
+                                          with sockets of its own
       stead edge                          with the sockets that systemd passes (LISTEN_FDS)
       stead edge upgrade                  let this program take the place of the one that runs
       stead edge status --json            how the edge that runs is, for a program
 
     The edge needs no privileges. Its routes come from an agent, over the control socket, which answers
     its own user and root alone. The last table is kept, so that an edge that is started without an
-    agent serves at once.
+    agent serves at once. So do the certificates, which are files that are read again when they change.
+
+    Of the sockets that systemd passes, those named `tls` (FileDescriptorName=) and those at port 443
+    are for TLS.
 
     Signals: SIGTERM or SIGINT lets requests in flight end, then stops; a second one stops at once.
 

@@ -1,9 +1,11 @@
 //! The edge beside other proxies and file servers: no app, no Python.
 
-use super::{Bound, GOALS, Goal, Load, NGINX, Peer, Program, STEAD, Work, goal};
+use super::{Bound, GOALS, Goal, Load, NGINX, Peer, Program, STEAD, STEAD_UP, Work, goal};
 
 /// The app of the works of proxies: one server at a unix socket, which answers everything with 1 KB.
 pub(crate) const PROXIED: &str = "proxied";
+/// The app of the work of tables of many hosts: the same server behind it.
+pub(crate) const HOSTS: &str = "hosts";
 /// The app of the works of file servers: three files, made before they are needed.
 pub(crate) const FILES: &str = "files";
 
@@ -33,7 +35,7 @@ const fn work(
 }
 
 /// Works of the edge alone.
-pub(crate) const WORKS: [Work; 11] = [
+pub(crate) const WORKS: [Work; 14] = [
     work("proxy-1k", "1 KB proxied", PROXIED, "/1k", Load::Kept),
     work(
         "proxy-1k-new",
@@ -55,6 +57,20 @@ pub(crate) const WORKS: [Work; 11] = [
         PROXIED,
         "/1k",
         Load::Http2(10),
+    ),
+    work(
+        "proxy-1k-h2c",
+        "1 KB proxied, HTTP/2 without TLS, 10 streams each",
+        PROXIED,
+        "/1k",
+        Load::Http2Clear(10),
+    ),
+    work(
+        "proxy-1k-hosts",
+        "1 KB proxied, a table of many hosts, each request to another",
+        HOSTS,
+        "/1k",
+        Load::Hosts,
     ),
     work("static-1k", "file of 1 KB", FILES, "/1k", Load::Kept),
     work("static-100k", "file of 100 KB", FILES, "/100k", Load::Kept),
@@ -86,6 +102,13 @@ pub(crate) const WORKS: [Work; 11] = [
         FILES,
         "/1k",
         Load::Http2(10),
+    ),
+    work(
+        "static-1k-h2c",
+        "file of 1 KB, HTTP/2 without TLS, 10 streams each",
+        FILES,
+        "/1k",
+        Load::Http2Clear(10),
     ),
 ];
 
@@ -173,25 +196,47 @@ pub(crate) const PROXIES: [Peer; 4] = [
     },
 ];
 
+/// Before the same server, with tables of different sizes.
+pub(crate) const TABLES: [Peer; 2] = [
+    Peer {
+        name: STEAD,
+        label: "Stead, 10,000 hosts",
+        setting: "the edge alone, a route for each host",
+        programs: &[
+            UPSTREAM,
+            Program {
+                arguments: &["{proxy}", "127.0.0.1:{port}", "{run}/app.sock", "10000"],
+                files: &[],
+                counted: true,
+            },
+        ],
+        reloads: 0,
+        tls: false,
+    },
+    Peer {
+        name: "stead-10-hosts",
+        label: "Stead, 10 hosts",
+        setting: "the edge alone, a route for each host",
+        programs: &[
+            UPSTREAM,
+            Program {
+                arguments: &["{proxy}", "127.0.0.1:{port}", "{run}/app.sock", "10"],
+                files: &[],
+                counted: true,
+            },
+        ],
+        reloads: 0,
+        tls: false,
+    },
+];
+
 /// Of a folder.
 pub(crate) const FILE_SERVERS: [Peer; 3] = [
     Peer {
         name: STEAD,
         label: "Stead",
         setting: "`stead up --access-log off` of a `static` folder",
-        programs: &[Program {
-            arguments: &[
-                "{stead}",
-                "up",
-                "{app}",
-                "--port",
-                "{port}",
-                "--access-log",
-                "off",
-            ],
-            files: &[],
-            counted: true,
-        }],
+        programs: &[STEAD_UP],
         reloads: 0,
         tls: false,
     },
@@ -225,19 +270,23 @@ pub(crate) const FILE_SERVERS: [Peer; 3] = [
 ];
 
 /// Of the works above.
-const EDGE_GOALS: [Goal; 12] = [
+const EDGE_GOALS: [Goal; 15] = [
     goal("proxy-1k", 64, Bound::CpuBest(1.0)),
     goal("proxy-1k", 64, Bound::P99("nginx")),
     goal("proxy-1k-new", 64, Bound::CpuBest(1.0)),
     goal("proxy-1k-new", 64, Bound::P99("nginx")),
     goal("proxy-1k-tls", 64, Bound::CpuBest(1.0)),
     goal("proxy-1k-h2", 64, Bound::CpuBest(1.0)),
+    goal("proxy-1k-h2c", 64, Bound::CpuBest(1.0)),
+    // Constant time, but for what ten thousand names take of the processor's caches.
+    goal("proxy-1k-hosts", 64, Bound::CpuShare(1.1, "stead-10-hosts")),
     goal("static-1k", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-100k", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-10m", 8, Bound::CpuShare(1.0, "nginx")),
     goal("static-1k-tls", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-100k-tls", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-10m-tls", 8, Bound::CpuShare(1.0, "nginx")),
+    goal("static-1k-h2c", 64, Bound::CpuShare(1.0, "nginx")),
 ];
 
 /// Of all works under wrk and h2load.
