@@ -134,6 +134,7 @@ fn of_build(machine: &Machine, manifest: &Manifest, source: &Source) -> Vec<Find
         findings.push(say(format!("job.{name}: `{}`, {when}", job.command)));
     }
     folders(manifest, &code, &mut findings);
+    pages(manifest, &code, &mut findings);
     findings
 }
 
@@ -363,6 +364,19 @@ fn of_secrets(
                 hint: Some(format!("export {name}=…")),
             },
         });
+    }
+}
+
+/// Error pages that routes name and that are not there.
+fn pages(manifest: &Manifest, code: &Path, findings: &mut Vec<Finding>) {
+    let pages = manifest.route.iter().flat_map(|route| &route.errors);
+    for (status, page) in pages {
+        // What the build commands make may not be there yet.
+        if !code.join(page).is_file() && manifest.build.commands.is_empty() {
+            findings.push(say(format!(
+                "the page `{page}` for {status} is not there: visitors see Stead's own"
+            )));
+        }
     }
 }
 

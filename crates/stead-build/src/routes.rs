@@ -32,9 +32,9 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         "" => "/",
         path => path,
     };
-    let rules = rules::of(wanted);
+    let rules = rules::of(wanted, code);
     // Who is sent elsewhere is let in there, or not.
-    let headers = rules::headers(wanted);
+    let headers = rules::headers(wanted, code);
     let route = |hosts: Vec<String>, path: &str, target| Route {
         hosts,
         path: path.to_owned(),

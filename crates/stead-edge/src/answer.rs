@@ -147,7 +147,18 @@ fn refuse(
         keep_alive: false,
         draining: &shared.draining,
     });
-    write_page(visitor, head, &mut response, status, reason, &id, &[]);
+    write_page(
+        visitor,
+        head,
+        &mut response,
+        Subject {
+            status,
+            reason,
+            own: None,
+        },
+        &id,
+        &[],
+    );
     upkeep::record(
         connection,
         head,
@@ -195,7 +206,7 @@ impl Request<'_> {
             return self.error(if known { 404 } else { 421 });
         };
         if let Some(rules) = &entry.rules
-            && let Some(next) = self.follow(rules, &clean, entry.prefix_length)
+            && let Some(next) = Box::pin(self.follow(rules, &clean, entry.prefix_length)).await
         {
             return next;
         }
@@ -293,12 +304,28 @@ impl Request<'_> {
         if matches!(status, 400 | 408 | 413) {
             self.response.close();
         }
+        let rules = self.response.rules();
+        let own = rules.and_then(|rules| rules.pages.of(status).cloned());
+        self.write_error(status, reason, extra, own.as_deref())
+    }
+
+    /// A page, in place of Stead's own if there is one.
+    fn write_error(
+        &mut self,
+        status: u16,
+        reason: Reason,
+        extra: &[(&str, &[u8])],
+        own: Option<&[u8]>,
+    ) -> Next {
         write_page(
             self.visitor,
             self.head,
             &mut self.response,
-            status,
-            reason,
+            Subject {
+                status,
+                reason,
+                own,
+            },
             &self.id,
             extra,
         );
@@ -325,23 +352,38 @@ impl Request<'_> {
     }
 }
 
+/// What a page is about.
+struct Subject<'a> {
+    status: u16,
+    reason: Reason,
+    /// The operator's own page.
+    own: Option<&'a [u8]>,
+}
+
 fn write_page(
     visitor: &mut Visitor,
     head: &Head,
     response: &mut Response<'_>,
-    status: u16,
-    reason: Reason,
+    subject: Subject<'_>,
     id: &RequestId,
     extra: &[(&str, &[u8])],
 ) {
     let id = id_text(id);
-    let page = page::page(status, reason, head.header("accept"), id);
+    let Subject {
+        status,
+        reason,
+        own,
+    } = subject;
+    let accept = head.header("accept");
+    let own = own.and_then(|own| page::own(own, accept));
+    // An operator's page may have scripts and styles of its own.
+    let policy = own.is_none().then_some((
+        "Content-Security-Policy",
+        page::CONTENT_SECURITY_POLICY.as_bytes(),
+    ));
+    let page = own.unwrap_or_else(|| page::page(status, reason, accept, id));
     let headers = [
         ("Content-Type", page.content_type.as_bytes()),
-        (
-            "Content-Security-Policy",
-            page::CONTENT_SECURITY_POLICY.as_bytes(),
-        ),
         ("Cache-Control", b"no-store"),
         ("Vary", b"Accept"),
         ("X-Request-ID", id.as_bytes()),
@@ -349,6 +391,7 @@ fn write_page(
     let line = format!("{status} {}", reason_phrase(status));
     let headers = headers
         .iter()
+        .chain(&policy)
         .chain(extra)
         .map(|(name, value)| (name.as_bytes(), *value));
     let length = page.body.len() as u64;

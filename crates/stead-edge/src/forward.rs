@@ -37,6 +37,16 @@ pub(crate) struct Ruled {
     /// The path that the app gets in place of the visitor's, encoded, and the prefix that it must put before its
     /// own links.
     pub(crate) rewritten: Option<Rewritten>,
+    /// The name of a visitor who proved who it is.
+    pub(crate) user: Option<Vec<u8>>,
+}
+
+impl Ruled {
+    /// The password of a visitor is the edge's affair.
+    fn passes(&self, name: &[u8]) -> bool {
+        let is_password = self.user.is_some() && name.eq_ignore_ascii_case(b"authorization");
+        !is_password && self.rules.request.keeps(name)
+    }
 }
 
 /// See [`Ruled::rewritten`].
@@ -77,10 +87,15 @@ impl<'a> Forwarded<'a> {
     pub(crate) fn others(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let prefix = Some(self.prefix()).filter(|prefix| !prefix.is_empty());
         let prefix = prefix.map(|prefix| (&b"X-Forwarded-Prefix"[..], prefix));
+        let user = self.user().map(|user| (&b"X-Forwarded-User"[..], user));
         let ruled = self.ruled.into_iter();
-        prefix
-            .into_iter()
-            .chain(ruled.flat_map(|ruled| ruled.rules.request.set()))
+        let set = ruled.flat_map(|ruled| ruled.rules.request.set());
+        prefix.into_iter().chain(user).chain(set)
+    }
+
+    /// The name of a visitor who proved who it is: `REMOTE_USER`.
+    pub(crate) fn user(&self) -> Option<&[u8]> {
+        self.ruled?.user.as_deref()
     }
 
     /// The path that the app gets, if it is not the visitor's: encoded.
@@ -111,9 +126,7 @@ impl<'a> Forwarded<'a> {
     pub(crate) fn passes(&self, name: &[u8]) -> bool {
         !is_own(name)
             && self.named.is_none_or(|head| !is_hop(name, head))
-            && self
-                .ruled
-                .is_none_or(|ruled| ruled.rules.request.keeps(name))
+            && self.ruled.is_none_or(|ruled| ruled.passes(name))
     }
 }
 

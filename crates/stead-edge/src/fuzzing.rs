@@ -21,6 +21,7 @@ use crate::{date, path};
 
 mod lists;
 mod messages;
+mod negotiation;
 pub mod reference;
 
 pub use messages::{forwarded, message_length};
@@ -297,6 +298,8 @@ pub fn replay(target: &str, input: &[u8]) {
         "message_length" => return message_length(input),
         "forwarded" => return forwarded(input),
         "header_list" => return lists::header_list(input),
+        "accept_encoding" => return negotiation::accept_encoding(input),
+        "authorization" => return negotiation::authorization(input),
         "request_path" => return request_path(input),
         "preconditions" => return preconditions(input),
         "router_host" => {

@@ -61,6 +61,7 @@ use crate::listen::{Inward, Over};
 use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
+use crate::rules::users::Attempts;
 use crate::spool::Spool;
 use crate::table::Tables;
 use crate::tls::Certificates;
@@ -132,6 +133,8 @@ pub(crate) struct Shared {
     certificates: Certificates,
     /// Where visitors come over TLS; 0: nowhere.
     tls_port: AtomicU16,
+    /// Passwords that are being checked.
+    attempts: Attempts,
     metrics: Arc<Metrics>,
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
@@ -197,6 +200,7 @@ pub fn start(
         challenges: Challenges::default(),
         certificates: Certificates::new().map_err(io::Error::other)?,
         tls_port: AtomicU16::new(0),
+        attempts: Attempts::default(),
         metrics,
         events,
         draining: AtomicBool::new(false),

@@ -24,6 +24,8 @@ pub(crate) enum Reason {
     Starting,
     /// 400: HTTP as it is, where TLS is spoken.
     PlainOverTls,
+    /// 503: the operator closed it for a while.
+    Maintenance,
 }
 
 /// An error's representation.
@@ -49,6 +51,14 @@ pub(crate) fn page(status: u16, reason: Reason, accept: Option<&[u8]>, request_i
         content_type: "text/html; charset=utf-8",
         body: html(status, &text, request_id).into_bytes(),
     }
+}
+
+/// An operator's own page, for everybody but those who prefer JSON.
+pub(crate) fn own(body: &[u8], accept: Option<&[u8]>) -> Option<Page> {
+    (!accept.is_some_and(accept::prefers_json)).then(|| Page {
+        content_type: "text/html; charset=utf-8",
+        body: body.to_vec(),
+    })
 }
 
 const STYLE: &str = ":root{color-scheme:light dark}\

@@ -125,6 +125,11 @@ impl<'s> Response<'s> {
         self.rules = Some(rules);
     }
 
+    /// The route's rules, if it has any.
+    pub(crate) fn rules(&self) -> Option<&Rules> {
+        self.rules.as_deref()
+    }
+
     /// After this response the connection takes no other request. Before `head`.
     pub(crate) fn close(&mut self) {
         self.shape.keep_alive = false;

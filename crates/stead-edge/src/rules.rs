@@ -1,12 +1,17 @@
 //! What a route asks beyond its target, made ready for requests. Most routes ask nothing.
 
 pub(crate) mod edits;
+pub(crate) mod maintenance;
+pub(crate) mod pages;
+pub(crate) mod users;
 
 use std::collections::HashMap;
 
-use stead_model::routing::{Moved, Rules as Model};
+use stead_model::routing::{Maintenance, Moved, Rules as Model};
 
 use edits::Edits;
+use pages::Pages;
+use users::Users;
 
 /// The rules of one route.
 #[derive(Debug)]
@@ -19,6 +24,10 @@ pub(crate) struct Rules {
     pub(crate) response: Edits,
     /// To requests that are forwarded.
     pub(crate) request: Edits,
+    /// `None`: everybody may come in.
+    pub(crate) users: Option<Users>,
+    pub(crate) maintenance: Option<Maintenance>,
+    pub(crate) pages: Pages,
 }
 
 impl Rules {
@@ -34,7 +43,14 @@ impl Rules {
         }
         let rewrite = model.rewrite.as_deref();
         let rewrite = rewrite.map(|path| path.trim_end_matches('/').as_bytes().into());
+        let users = match model.users.is_empty() {
+            true => None,
+            false => Some(Users::new(&model.users)?),
+        };
         Ok(Self {
+            users,
+            maintenance: model.maintenance.clone(),
+            pages: Pages::read(&model.errors),
             moved: moved.collect(),
             rewrite,
             response: Edits::new(&model.headers, &model.remove_headers)?,

@@ -75,6 +75,10 @@ pub(crate) fn append_request(
     for (name, value) in forwarded.headers() {
         pair(&variable(name.as_bytes()), value)?;
     }
+    if let Some(user) = forwarded.user() {
+        pair(b"REMOTE_USER", user)?;
+        pair(b"AUTH_TYPE", b"Basic")?;
+    }
     for (name, value) in forwarded.others() {
         pair(&variable(name), value)?;
     }

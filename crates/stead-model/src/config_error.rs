@@ -140,8 +140,8 @@ impl<'a> SourceFile<'a> {
             at -= 1;
         }
         let (line, start, mut source_line) = self.line(at);
-        if key.starts_with("secret") {
-            // What was written as a secret's value must not get into logs.
+        if key.starts_with("secret") || key.ends_with("route.users") {
+            // What was written as a secret's value, or as a password, must not get into logs.
             source_line = source_line.split('=').next().unwrap_or("");
         }
         let error = ConfigError {

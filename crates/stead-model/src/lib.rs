@@ -12,6 +12,7 @@ pub mod handover;
 pub mod manifest;
 pub mod messages;
 pub mod mirror;
+pub mod network;
 pub mod plan;
 pub mod procfile;
 pub mod release;

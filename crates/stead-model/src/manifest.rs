@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config_error::ConfigErrors;
+use crate::network::Network;
 
 pub(crate) use section::shorten;
 pub(crate) use values::{name, shell_line};
@@ -240,6 +241,28 @@ pub struct Route {
     pub request_headers: BTreeMap<String, String>,
     /// Headers of visitors that the process does not get.
     pub remove_request_headers: Vec<String>,
+    /// Who may come in, with a name and a password (basic authentication): name → bcrypt hash, as `stead password` and
+    /// `htpasswd -B` write it. The process gets the name as `REMOTE_USER` (WSGI) and in the header `X-Forwarded-User`,
+    /// and never the password.
+    pub users: BTreeMap<String, String>,
+    /// `true`: every visitor is answered 503. A path: for as long as that file is there; what is in it is the page.
+    /// Redirects are followed nevertheless.
+    pub maintenance: Option<Maintenance>,
+    /// Addresses and networks whose visitors are served during maintenance.
+    pub maintenance_allow: Vec<Network>,
+    /// Pages for the errors that Stead itself answers, such as a missing file or an app that does not answer: a status,
+    /// `"404"`, or a class, `"5xx"` → an HTML file of up to 256 KB. What the app answers is never replaced, and who
+    /// prefers JSON gets JSON.
+    pub errors: BTreeMap<String, String>,
+}
+
+/// `maintenance = true` or a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maintenance {
+    /// Now.
+    Now,
+    /// While this file exists.
+    While(String),
 }
 
 /// An environment variable whose value is never in the file.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Network;
 use crate::release::Protocol;
 
 /// A whole table; the edge swaps it in atomically.
@@ -55,6 +56,21 @@ pub struct Rules {
     pub request_headers: BTreeMap<String, String>,
     /// Taken out of each forwarded request.
     pub remove_request_headers: Vec<String>,
+    /// Name → bcrypt hash. Empty: everybody may come in.
+    pub users: BTreeMap<String, String>,
+    /// When visitors are asked to come back later.
+    pub maintenance: Option<Maintenance>,
+    /// `404`, `4xx` or `5xx` → an absolute path of a page.
+    pub errors: BTreeMap<String, PathBuf>,
+}
+
+/// When visitors are asked to come back later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// While this file, an absolute path, exists; `None`: always.
+    pub file: Option<PathBuf>,
+    /// Who is served nevertheless.
+    pub allow: Vec<Network>,
 }
 
 /// Where a path is sent.

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod edge;
 mod init;
+mod password;
 mod up;
 mod values;
 
@@ -67,6 +68,7 @@ enum Verb {
     Init(init::Arguments),
     Check(check::Arguments),
     Edge(edge::Arguments),
+    Password(password::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Init(arguments)) => init::run(&arguments, &terminal),
         Some(Verb::Check(arguments)) => check::run(&arguments, &terminal),
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
+        Some(Verb::Password(arguments)) => password::run(&arguments, &terminal),
         Some(Verb::Completions(arguments)) => completions::run(&arguments, &terminal),
     };
     match done {

@@ -1,10 +1,12 @@
 //! What a route asks beyond its target.
 
-use stead_model::manifest::Route as Wanted;
-use stead_model::routing::{Moved, Rules};
+use std::path::Path;
+
+use stead_model::manifest::{Maintenance as When, Route as Wanted};
+use stead_model::routing::{Maintenance, Moved, Rules};
 
 /// All of it; `None` when there is nothing.
-pub(super) fn of(wanted: &Wanted) -> Option<Box<Rules>> {
+pub(super) fn of(wanted: &Wanted, code: &Path) -> Option<Box<Rules>> {
     let status = wanted.redirect_status.unwrap_or(308);
     let alone = wanted.redirects.iter();
     let alone = alone.filter(|(from, to)| Wanted::is_for_one_path(from, to));
@@ -18,20 +20,31 @@ pub(super) fn of(wanted: &Wanted) -> Option<Box<Rules>> {
         rewrite: wanted.rewrite.clone(),
         request_headers: wanted.request_headers.clone(),
         remove_request_headers: wanted.remove_request_headers.clone(),
-        ..of_answers(wanted)
+        users: wanted.users.clone(),
+        maintenance: wanted.maintenance.as_ref().map(|when| Maintenance {
+            file: match when {
+                When::Now => None,
+                When::While(file) => Some(code.join(file)),
+            },
+            allow: wanted.maintenance_allow.clone(),
+        }),
+        ..of_answers(wanted, code)
     };
     some(rules)
 }
 
 /// What holds for a route that sends its visitors elsewhere.
-pub(super) fn headers(wanted: &Wanted) -> Option<Box<Rules>> {
-    some(of_answers(wanted))
+pub(super) fn headers(wanted: &Wanted, code: &Path) -> Option<Box<Rules>> {
+    some(of_answers(wanted, code))
 }
 
-fn of_answers(wanted: &Wanted) -> Rules {
+fn of_answers(wanted: &Wanted, code: &Path) -> Rules {
+    let errors = wanted.errors.iter();
+    let errors = errors.map(|(status, file)| (status.clone(), code.join(file)));
     Rules {
         headers: wanted.headers.clone(),
         remove_headers: wanted.remove_headers.clone(),
+        errors: errors.collect(),
         ..Rules::default()
     }
 }

@@ -6,13 +6,15 @@ use stead_model::routing::Moved;
 
 use super::{Next, Request};
 use crate::forward::{Rewritten, Ruled};
+use crate::page::Reason;
 use crate::path::{self, CleanPath};
 use crate::response::reason_phrase;
-use crate::rules::Rules;
+use crate::rules::users::Admission;
+use crate::rules::{Rules, maintenance};
 
 impl Request<'_> {
     /// Follow a route's rules; `Some`: they answer the request.
-    pub(super) fn follow(
+    pub(super) async fn follow(
         &mut self,
         rules: &Arc<Rules>,
         clean: &CleanPath<'_>,
@@ -22,6 +24,27 @@ impl Request<'_> {
         if let Some(moved) = rules.moved(&clean.bytes) {
             return Some(self.moved(moved, clean.bytes.len()));
         }
+        if let Some(maintenance) = &rules.maintenance
+            && let Some(page) = maintenance::holds(maintenance, &self.connection.remote)
+        {
+            self.refuse_body();
+            let later = [("Retry-After", &b"300"[..])];
+            let own = rules.pages.of(503).map(|page| &page[..]);
+            let page = page.as_deref().or(own);
+            return Some(self.write_error(503, Reason::Maintenance, &later, page));
+        }
+        let user = match &rules.users {
+            None => None,
+            Some(users) => match users.admit(self.credentials(), &self.shared.attempts).await {
+                Admission::Known(name) => Some(name),
+                Admission::Busy => return Some(self.error_because(503, Reason::Busy)),
+                Admission::Unknown => {
+                    let challenge = b"Basic realm=\"Restricted\", charset=\"UTF-8\"";
+                    let extra = [("WWW-Authenticate", &challenge[..])];
+                    return Some(self.error_with(401, Reason::General, &extra));
+                }
+            },
+        };
         let rewritten = rules.rewrite.as_deref().map(|to| {
             let rest = path::after(self.head.path(), prefix_length);
             let mut path = to.to_vec();
@@ -36,8 +59,22 @@ impl Request<'_> {
             Rewritten { path, prefix }
         });
         let rules = Arc::clone(rules);
-        self.ruled = Some(Box::new(Ruled { rules, rewritten }));
+        self.ruled = Some(Box::new(Ruled {
+            rules,
+            rewritten,
+            user,
+        }));
         None
+    }
+
+    /// The one Authorization header.
+    fn credentials(&self) -> Option<&[u8]> {
+        let headers = self.head.headers();
+        let mut headers = headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"authorization"));
+        match (headers.next(), headers.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
     }
 
     /// Send the visitor to another path or URL. Of the clean path, `prefix_length` bytes are replaced.

@@ -59,6 +59,10 @@ pub(crate) fn encode_environ(
         key_from_header(out, name.as_bytes());
         text(out, value);
     }
+    if let Some(user) = forwarded.user() {
+        pair(out, b"REMOTE_USER", user);
+        pair(out, b"AUTH_TYPE", b"Basic");
+    }
     for (name, value) in forwarded.others() {
         key_from_header(out, name);
         text(out, value);

@@ -20,6 +20,16 @@ pub(super) fn of(status: u16, reason: Reason) -> Text {
             "The browser spoke HTTP to a place where only HTTPS is spoken.",
             "Write https:// in front of the address.",
         ),
+        401 => (
+            "Please sign in",
+            "This page is for people with a name and a password.",
+            "Load the page again and enter yours, or ask whoever runs this site for one.",
+        ),
+        503 if reason == Reason::Maintenance => (
+            "We are working on this site",
+            "It is closed for a while, and will be back.",
+            "Try again in a few minutes.",
+        ),
         404 => (
             "Page not found",
             "There is nothing at this address.",

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use stead_model::release::Protocol;
 use stead_model::routing::{
-    Address, Instance, InstanceId, Moved, Route, RoutingTable, Rules, Target,
+    Address, Folder, Instance, InstanceId, Maintenance, Moved, Route, RoutingTable, Rules, Target,
 };
 
 use crate::running::{Running, Worker, table, upstream};
@@ -234,4 +234,206 @@ fn paths_are_sent_elsewhere_with_what_follows_and_the_query() {
         let has = answer.header("x-new").is_some();
         assert_eq!(has, path.starts_with("/shop"), "{path}");
     }
+}
+
+fn basic(pair: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(pair)
+}
+
+#[test]
+fn only_who_has_a_password_comes_in_and_the_app_learns_the_name_alone() {
+    let (running, _worker) = ruled(
+        "/",
+        Rules {
+            users: strings([("anna", &bcrypt::hash("geheim", 4).unwrap())]),
+            headers: strings([("X-New", "1")]),
+            ..Rules::default()
+        },
+    );
+    let ask = |more: &str| {
+        running.ask(&format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: root\r\nRemote-User: root\r\nREMOTE_USER: root\r\n{more}\r\n"
+        ))
+    };
+    let wrong = basic("anna:falsch");
+    for refused in [
+        String::new(),
+        format!("Authorization: Basic {wrong}\r\n"),
+        format!("Authorization: Bearer {}\r\n", basic("anna:geheim")),
+        format!("Authorization: Basic {}\r\n", basic("root:geheim")),
+        format!(
+            "Authorization: Basic {wrong}\r\nAuthorization: Basic {}\r\n",
+            basic("anna:geheim")
+        ),
+    ] {
+        let answer = ask(&refused);
+        assert_eq!(answer.status, 401, "{refused}");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(
+            challenge,
+            Some("Basic realm=\"Restricted\", charset=\"UTF-8\"")
+        );
+        assert_eq!(answer.header("x-new"), Some("1"));
+    }
+    for _ in 0..2 {
+        let answer = ask(&format!(
+            "Authorization: basic {}\r\n",
+            basic("anna:geheim")
+        ));
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer.text().contains("REMOTE_USER=anna"),
+            "{}",
+            answer.text()
+        );
+        assert!(
+            answer.text().contains("HTTP_X_FORWARDED_USER=anna"),
+            "{}",
+            answer.text()
+        );
+        assert!(!answer.text().contains("root"), "{}", answer.text());
+        assert!(
+            !answer.text().contains("AUTHORIZATION"),
+            "{}",
+            answer.text()
+        );
+    }
+    // The body of who is not let in is not read, and what follows it is no request.
+    let mut visitor = running.visit();
+    visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    let answer = visitor.answer(false);
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (401, Some("close"))
+    );
+}
+
+#[test]
+fn a_route_without_users_knows_no_name() {
+    let (running, _worker) = ruled(
+        "/",
+        Rules {
+            remove_headers: vec!["X".into()],
+            ..Rules::default()
+        },
+    );
+    let answer = running.ask(&format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nRemote-User: root\r\nX-Forwarded-User: root\r\nAuthorization: Basic {}\r\n\r\n",
+        basic("anna:geheim")
+    ));
+    assert!(!answer.text().contains("root"), "{}", answer.text());
+    assert!(
+        answer.text().contains("HTTP_AUTHORIZATION=Basic"),
+        "the app has users of its own"
+    );
+}
+
+#[test]
+fn maintenance_lasts_as_long_as_its_file_and_not_for_those_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("closed.html");
+    let rules = |allow: &str| Rules {
+        maintenance: Some(Maintenance {
+            file: Some(file.clone()),
+            allow: vec![allow.parse().unwrap()],
+        }),
+        users: strings([(
+            "anna",
+            "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+        )]),
+        ..Rules::default()
+    };
+    let (running, _worker) = ruled("/", rules("192.0.2.0/24"));
+    assert_eq!(running.get("/").status, 401);
+    std::fs::write(&file, "").unwrap();
+    let answer = running.get("/");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("300"))
+    );
+    assert!(answer.text().contains("We are working on this site"));
+    std::fs::write(&file, "<h1>Back soon</h1>").unwrap();
+    let answer = running.get("/");
+    assert_eq!((answer.status, answer.text()), (503, "<h1>Back soon</h1>"));
+    assert_eq!(answer.header("content-security-policy"), None);
+    let head = running.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (503, Some("18"))
+    );
+    let json = running.ask("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    assert_eq!(json.header("content-type"), Some("application/json"));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(running.get("/").status, 401);
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(
+        running.get("/").status,
+        503,
+        "what cannot be read is there nevertheless"
+    );
+    let (running, _worker) = ruled("/", rules("127.0.0.0/8"));
+    assert_eq!(
+        running.get("/").status,
+        401,
+        "let through, and asked for a name"
+    );
+}
+
+#[test]
+fn errors_have_the_pages_that_the_route_gives_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = |name: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, name).unwrap();
+        file
+    };
+    let errors = [
+        ("404".to_owned(), page("none")),
+        ("4xx".to_owned(), page("client")),
+        ("5xx".to_owned(), page("server")),
+        ("413".to_owned(), folder.path().join("missing")),
+    ];
+    let rules = Some(Box::new(Rules {
+        errors: errors.into(),
+        ..Rules::default()
+    }));
+    let site = tempfile::tempdir().unwrap();
+    let route = |path: &str, target| Route {
+        hosts: vec![],
+        path: path.into(),
+        target,
+        body_limit: 1,
+        timeouts: Default::default(),
+        rules: rules.clone(),
+    };
+    let files = Target::Folder(Folder {
+        root: site.path().to_owned(),
+        fallback: None,
+    });
+    // Nobody listens there.
+    let nobody = Instance {
+        id: InstanceId(902),
+        address: Address::Unix(folder.path().join("none.sock")),
+        capacity: 1,
+    };
+    let mut table = table(upstream(Protocol::Http, vec![nobody]));
+    table.routes[0].rules = rules.clone();
+    table.routes[0].body_limit = 1;
+    table.routes.push(route("/files", files));
+    let running = Running::start(table);
+    let answer = running.get("/files/x");
+    assert_eq!((answer.status, answer.text()), (404, "none"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let put = running.ask("PUT /files/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((put.status, put.text()), (404, "none"));
+    let answer = running.get("/x");
+    assert_eq!((answer.status, answer.text()), (502, "server"));
+    let large = running.ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!((large.status, large.text()), (413, "client"));
+    let json = running.ask("GET /x HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    assert!(json.text().contains("\"status\":502"), "{}", json.text());
 }

@@ -103,6 +103,10 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         remove_request_headers: section.strings("remove-request-headers", |name| {
             values::request_header(name).map(|()| name.to_owned())
         }),
+        users: rules::users(section),
+        maintenance: rules::maintenance(section),
+        maintenance_allow: rules::networks(section, "maintenance-allow"),
+        errors: rules::errors(section),
     };
     section.within_total(
         &[

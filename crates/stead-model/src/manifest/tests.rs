@@ -84,6 +84,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             if path == "route" {
                 around.push_str(match key.name {
                     "redirect-status" => "redirects = { \"/old\" = \"/new\" }\n",
+                    "maintenance-allow" => "maintenance = true\n",
                     _ => "",
                 });
             }

@@ -10,7 +10,10 @@ use crate::config_error::{Problem, nearest};
 
 use super::section::shorten;
 
-pub(crate) use http::{destination, header_value, request_header, response_header};
+pub(crate) use http::{
+    destination, error_status, header_value, networks, password_hash, request_header,
+    response_header, user_name,
+};
 pub(crate) use source::{date, entry_point, package, path_below, python_version, relative_path};
 pub(crate) use web::{host, status_range, url_path, url_prefix};
 

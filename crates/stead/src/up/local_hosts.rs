@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use stead_model::manifest::Manifest;
+use stead_model::manifest::{Manifest, Route as ManifestRoute};
 use stead_model::release::Protocol;
-use stead_model::routing::{Route, RoutingTable, Target, Upstream};
+use stead_model::routing::{Maintenance, Route, RoutingTable, Rules, Target, Upstream};
 
 /// How many visitors may wait for the first instance, and how long.
 const WAITING_VISITORS: u32 = 1024;
@@ -91,9 +91,26 @@ fn local_names(listen_host: &str) -> (Vec<String>, bool) {
     (names, false)
 }
 
-/// The table before the first release serves: visitors wait in the queue.
+/// The table before the first release serves: visitors wait in the queue. It knows no routes yet; so where some of
+/// them decide who may come in, or what the app gets to see, everybody is asked to come back later.
 pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
     let name = format!("{}.web", manifest.app);
+    let decides = |route: &ManifestRoute| {
+        !route.users.is_empty()
+            || route.maintenance.is_some()
+            || route.rewrite.is_some()
+            || !route.request_headers.is_empty()
+            || !route.remove_request_headers.is_empty()
+    };
+    let closed = manifest.route.iter().any(decides).then(|| {
+        Box::new(Rules {
+            maintenance: Some(Maintenance {
+                file: None,
+                allow: Vec::new(),
+            }),
+            ..Rules::default()
+        })
+    });
     RoutingTable {
         generation: 0,
         routes: vec![Route {
@@ -102,7 +119,7 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
             target: Target::Upstream(name.clone()),
             body_limit: 100 * 1024 * 1024,
             timeouts: stead_model::routing::RouteTimeouts::default(),
-            rules: None,
+            rules: closed,
         }],
         upstreams: BTreeMap::from([(
             name,
@@ -168,6 +185,25 @@ mod tests {
             answers(&routes, "api.example.com.localhost", "/"),
             Some(&routes[2])
         );
+    }
+
+    #[test]
+    fn nobody_waits_for_the_first_release_where_a_route_decides_who_may_come_in() {
+        let closed = |text: &str| {
+            let manifest = Manifest::parse(text, "stead.toml").unwrap();
+            waiting_room(&manifest).routes[0].rules.is_some()
+        };
+        assert!(!closed("[route]\nheaders = { X-A = \"1\" }\n"));
+        for line in [
+            "maintenance = true",
+            "rewrite = \"/\"",
+            "request-headers = { X-A = \"1\" }",
+        ] {
+            assert!(
+                closed(&format!("[route]\npath = \"/a\"\n{line}\n")),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn stead_alone_prints_help() {
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
       edge         Accept visitors on a host, for the agent there
+      password     Print the hash of a password, for `users` of a route
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
 

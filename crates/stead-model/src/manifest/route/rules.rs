@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use toml::de::DeValue;
+
 use crate::config_error::Problem;
 use crate::manifest::section::{Pair, Section};
-use crate::manifest::{shorten, values};
+use crate::manifest::{Maintenance, shorten, values};
+use crate::network::Network;
 
 /// Most entries of one of these tables: each costs every request of its route.
 const MOST: usize = 64;
@@ -54,13 +57,79 @@ pub(super) fn headers(
     headers
 }
 
+pub(super) fn users(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut users = BTreeMap::new();
+    for pair in section.pairs("users") {
+        let name = values::user_name(pair.key);
+        let hash = values::password_hash(pair.value);
+        match (name, hash) {
+            (Err(problem), _) => section.invalid("users", pair.key_at, problem),
+            (_, Err(problem)) => section.invalid("users", pair.value_at, problem),
+            (Ok(()), Ok(())) => {
+                users.insert(pair.key.to_owned(), pair.value.to_owned());
+            }
+        }
+    }
+    if users.is_empty() && section.has("users") {
+        let empty = section
+            .value("users")
+            .and_then(|(_, v)| v.get_ref().as_table());
+        if empty.is_some_and(|table| table.is_empty()) {
+            // Whoever wrote the key wanted the route to be closed.
+            section.conflict(
+                "users",
+                "it names nobody, and the route would be open to everybody",
+                "take it out, or add a user: `stead password` makes the line".to_owned(),
+            );
+        }
+    }
+    users
+}
+
+pub(super) fn maintenance(section: &Section<'_>) -> Option<Maintenance> {
+    let read = section.read("maintenance", |value| match value {
+        DeValue::Boolean(now) => Ok(now.then_some(Maintenance::Now)),
+        DeValue::String(path) => values::path_below(path)
+            .map(|path| Some(Maintenance::While(path)))
+            .map_err(Some),
+        _ => Err(None),
+    });
+    read.flatten()
+}
+
+pub(super) fn networks(section: &Section<'_>, name: &str) -> Vec<Network> {
+    let lists = section.strings(name, values::networks);
+    lists.into_iter().flatten().collect()
+}
+
+pub(super) fn errors(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut errors = BTreeMap::new();
+    for pair in pairs(section, "errors") {
+        let status = values::error_status(pair.key)
+            .map_err(|problem| section.invalid("errors", pair.key_at, problem));
+        let file = values::path_below(pair.value)
+            .map_err(|problem| section.invalid("errors", pair.value_at, problem));
+        if let (Ok(()), Ok(file)) = (status, file) {
+            errors.insert(pair.key.to_owned(), file);
+        }
+    }
+    errors
+}
+
 /// Keys that mean nothing without another.
 pub(super) fn check(section: &Section<'_>) {
-    for (key, other, example) in [(
-        "redirect-status",
-        "redirects",
-        "redirects = { \"/old\" = \"/new\" }",
-    )] {
+    for (key, other, example) in [
+        (
+            "redirect-status",
+            "redirects",
+            "redirects = { \"/old\" = \"/new\" }",
+        ),
+        (
+            "maintenance-allow",
+            "maintenance",
+            "maintenance = \"maintenance.html\"",
+        ),
+    ] {
         if section.has(key) && !section.has_or_means(other) {
             section.conflict(
                 key,

@@ -2,6 +2,7 @@
 
 use crate::config_error::Problem;
 use crate::manifest::shorten;
+use crate::network::{Network, NetworkError};
 
 /// A token (RFC 9110 section 5.6.2).
 fn header_name(text: &str) -> Result<(), Problem> {
@@ -132,4 +133,79 @@ pub(crate) fn destination(text: &str) -> Result<String, Problem> {
     }
     super::url_prefix(path)?;
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// A name for basic authentication (RFC 7617 section 2): no colon, nothing that a log would show otherwise.
+pub(crate) fn user_name(text: &str) -> Result<(), Problem> {
+    let fits = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b":\"\\".contains(&byte));
+    if fits {
+        return Ok(());
+    }
+    Err(Problem::new(format!(
+        "`{}` is not a user's name: up to 64 visible ASCII characters without `:`, `\"` and `\\`",
+        shorten(text)
+    )))
+}
+
+/// `$2b$10$…`: bcrypt in the modular crypt format, as `htpasswd -B` writes it.
+pub(crate) fn password_hash(text: &str) -> Result<(), Problem> {
+    let hint = "`stead password` makes one, and so does `htpasswd -nB NAME`";
+    let bad = |why: &str| Err(Problem::new(why).hint(hint));
+    let mut parts = text.split('$').skip(1);
+    let (kind, cost, rest) = (parts.next(), parts.next(), parts.next());
+    if !text.starts_with('$') || parts.next().is_some() {
+        // It may be a password in the clear, which errors do not repeat.
+        return bad("it is not a bcrypt hash");
+    }
+    if !matches!(kind, Some("2a" | "2b" | "2y")) {
+        return bad("it is not a bcrypt hash, which begins with `$2b$` or `$2y$`");
+    }
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+    if !rest.is_some_and(|rest| rest.len() == 53 && rest.bytes().all(base64)) {
+        return bad("it is not a whole bcrypt hash, which has 60 characters");
+    }
+    let cost = cost.filter(|cost| cost.len() == 2);
+    match cost.and_then(|cost| cost.parse::<u32>().ok()) {
+        Some(4..=14) => Ok(()),
+        _ => bad("its cost is not between 04 and 14"),
+    }
+}
+
+/// `"404"` or `"5xx"`.
+pub(crate) fn error_status(text: &str) -> Result<(), Problem> {
+    let fits = match text.as_bytes() {
+        [b'4' | b'5', b'x', b'x'] => true,
+        [b'4' | b'5', a, b] => a.is_ascii_digit() && b.is_ascii_digit(),
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(
+        Problem::new(format!("`{}` is not the status of an error", shorten(text)))
+            .hint("a status or a class: \"404\", \"4xx\", \"5xx\""),
+    )
+}
+
+/// An address, a network, or `private`.
+pub(crate) fn networks(text: &str) -> Result<Vec<Network>, Problem> {
+    if text == "private" {
+        return Ok(Network::private());
+    }
+    match text.parse() {
+        Ok(network) => Ok(vec![network]),
+        Err(NetworkError::HostBits(meant)) => Err(Problem::new(format!(
+            "`{}` has bits beyond its length",
+            shorten(text)
+        ))
+        .hint(format!("\"{meant}\""))),
+        Err(NetworkError::Form) => Err(Problem::new(format!(
+            "`{}` is neither an address nor a network",
+            shorten(text)
+        ))
+        .hint("for example: \"10.0.0.0/8\", \"2001:db8::7\", or \"private\"")),
+    }
 }

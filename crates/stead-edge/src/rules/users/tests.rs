@@ -1,0 +1,98 @@
+use super::*;
+
+fn users() -> Users {
+    let hash = bcrypt::hash("geheim", 4).unwrap();
+    let other = bcrypt::hash("other", 4).unwrap();
+    Users::new(&[("anna".to_owned(), hash), ("ben".to_owned(), other)].into()).unwrap()
+}
+
+fn header(pair: &str) -> Vec<u8> {
+    format!("Basic {}", STANDARD.encode(pair)).into_bytes()
+}
+
+#[tokio::test]
+async fn who_has_a_name_and_its_password_comes_in_again_and_again() {
+    let (users, attempts) = (users(), Attempts::default());
+    for _ in 0..3 {
+        for (pair, name) in [
+            ("anna:geheim", Some("anna")),
+            ("ben:other", Some("ben")),
+            ("anna:other", None),
+            ("anna:", None),
+            (":geheim", None),
+            ("annageheim", None),
+            ("nobody:geheim", None),
+            ("Anna:geheim", None),
+            ("anna:geheim:", None),
+        ] {
+            let expected = match name {
+                Some(name) => Admission::Known(name.into()),
+                None => Admission::Unknown,
+            };
+            let got = users.admit(Some(&header(pair)), &attempts).await;
+            assert_eq!(got, expected, "{pair}");
+        }
+    }
+    assert_eq!(users.admit(None, &attempts).await, Admission::Unknown);
+    assert_eq!(users.lock().len(), 2, "only what was proved is remembered");
+}
+
+#[test]
+fn nothing_but_whole_credentials_is_read() {
+    let pair = |name: &str, password: &str| {
+        Some(Credentials {
+            name: name.into(),
+            password: password.into(),
+        })
+    };
+    for (value, expected) in [
+        ("Basic YTpi", pair("a", "b")),
+        ("bAsIc   YTpi", pair("a", "b")),
+        ("Basic YTpiOmM=", pair("a", "b:c")),
+        ("Basic Og==", pair("", "")),
+        ("Basic", None),
+        ("Basic ", None),
+        ("BasicYTpi", None),
+        ("Bearer YTpi", None),
+        ("Basic YTpi YTpi", None),
+        ("Basic YTpi=", None),
+        ("Basic YWI=", None),
+        ("Basic YTpiCg==", None),
+        ("Basic YTpiAA==", None),
+        ("Basic \u{e9}", None),
+    ] {
+        assert_eq!(Credentials::parse(value.as_bytes()), expected, "{value:?}");
+    }
+    let long = header(&format!("a:{}", "x".repeat(LONGEST)));
+    assert_eq!(Credentials::parse(&long), None);
+}
+
+#[tokio::test]
+async fn so_many_may_wait_for_their_password_and_no_more() {
+    let (users, attempts) = (users(), Attempts::default());
+    let _held = attempts.running.acquire().await.unwrap();
+    let value = header("anna:geheim");
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        let mut one = Box::pin(users.admit(Some(&value), &attempts));
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(one.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await);
+        waiting.push(one);
+    }
+    let more = users.admit(Some(&value), &attempts).await;
+    assert_eq!(more, Admission::Busy);
+    waiting.pop();
+    assert_eq!(attempts.waiting.load(Ordering::Relaxed), WAITING - 1);
+}
+
+#[test]
+fn a_route_that_nobody_could_enter_is_refused() {
+    assert!(Users::new(&BTreeMap::new()).is_err());
+    for hash in ["", "geheim", "$2y$10$short", "$1$abc$def"] {
+        let users = [("anna".to_owned(), hash.to_owned())].into();
+        let error = Users::new(&users).unwrap_err();
+        assert!(!error.contains("geheim"), "it may be the password: {error}");
+    }
+}
