@@ -59,6 +59,8 @@ pub(crate) enum Decoder {
 pub(crate) enum End {
     /// The response is complete in `visitor.output`. `reusable`: the connection can take another request.
     Complete { reusable: bool },
+    /// The app raised an exception before it answered, and its worker is ready for another request.
+    AppFailed { reusable: bool },
     /// The instance answered 101: from now on bytes are passed on as they are.
     Upgraded,
 }
@@ -162,8 +164,9 @@ pub(crate) struct State {
     body_ended: bool,
     /// The instance takes no more of the request; its response may still come.
     deaf: bool,
-    /// The response is complete.
+    /// The response is complete, or the app has failed and there will be none.
     complete: bool,
+    app_failed: bool,
     /// What was read before this exchange began has been looked at.
     looked: bool,
     /// When so much as [`BODY_STEP`] of the body must have come, and how much of it has.
@@ -443,8 +446,10 @@ impl Exchange<'_, '_> {
                 Decoder::Frames(_) => true,
                 Decoder::Http(decoder) => decoder.keeps_alive() && self.received.is_empty(),
             };
-            return Ok(Some(End::Complete {
-                reusable: whole && persistent,
+            let reusable = whole && persistent;
+            return Ok(Some(match self.state.app_failed {
+                true => End::AppFailed { reusable },
+                false => End::Complete { reusable },
             }));
         }
         Ok(None)
@@ -455,7 +460,10 @@ impl Exchange<'_, '_> {
         match &mut self.decoder {
             Decoder::Frames(decoder) => {
                 let Unread { bytes, descriptors } = &mut self.received;
-                self.state.complete = decoder.decode(bytes, descriptors, self.response, output)?;
+                let decoded = decoder.decode(bytes, descriptors, self.response, output);
+                // The next request may be in the thread's mailbox already: its answer comes over this connection.
+                self.state.app_failed = matches!(decoded, Err(Failure::AppFailed));
+                self.state.complete = self.state.app_failed || decoded?;
                 Ok(false)
             }
             Decoder::Http(decoder) => {

@@ -173,6 +173,15 @@ impl Request<'_> {
                         Next::Close
                     };
                 }
+                Ok((End::AppFailed { reusable }, mut unread)) => {
+                    unread.bytes.rest();
+                    lease.outcome = Outcome::Failed;
+                    if reusable {
+                        stream.unread = unread;
+                        lease.finish(stream);
+                    }
+                    return self.failed(Failure::AppFailed);
+                }
                 Ok((End::Upgraded, unread)) => {
                     // Over HTTP/2 the edge has its own word for the 101.
                     let stall = self.shared.settings.stall_timeout;

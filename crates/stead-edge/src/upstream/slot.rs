@@ -83,7 +83,10 @@ impl Slot {
         }
         let mut back = Vec::new();
         for running in &mut self.running {
-            if running.next.is_some() && wanted(running) && running.mailbox.take_back() {
+            if let Some(next) = &running.next
+                && wanted(running)
+                && running.mailbox.take_back(&next.frame.0)
+            {
                 back.extend(running.next.take());
                 self.parked -= 1;
                 self.busy -= 1;
@@ -126,7 +129,7 @@ impl Slot {
         self.parked -= 1;
         let Some(stream) = stream else {
             self.busy -= 1;
-            if mailbox.take_back() {
+            if mailbox.take_back_all(&waiter.frame.0) {
                 return Some(waiter);
             }
             let _ = waiter.sender.send(Err(Unavailable::Lost));
@@ -156,10 +159,10 @@ impl Slot {
             // The visitor has left. If the worker has begun, its answer is for nobody: the connection goes.
             Err(picked) => {
                 self.busy -= 1;
-                if mailbox.take_back() {
-                    self.idle
-                        .extend(picked.ok().and_then(|picked| picked.stream));
-                }
+                let picked = picked
+                    .ok()
+                    .filter(|picked| mailbox.take_back(&picked.frame.0));
+                self.idle.extend(picked.and_then(|picked| picked.stream));
             }
         }
         None

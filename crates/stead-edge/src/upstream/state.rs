@@ -86,6 +86,27 @@ pub(super) enum Ended {
     Drained,
 }
 
+impl Picked {
+    /// Put the request into the thread's mailbox, if it can go there now; else whoever gets this does.
+    fn put(&mut self) {
+        let length = self.frame.0.len();
+        if let Some(mailbox) = self.stream.as_ref().and_then(Stream::mailbox)
+            && (1..=MESSAGE_LIMIT).contains(&length)
+        {
+            self.sent = mailbox.put(&self.frame.0).is_ok();
+        }
+    }
+
+    /// The connection, unless its thread has begun with the request: that answer is for nobody.
+    fn unput(self) -> Option<Stream> {
+        let stream = self.stream?;
+        match stream.mailbox() {
+            Some(mailbox) if self.sent && !mailbox.take_back(&self.frame.0) => None,
+            _ => Some(stream),
+        }
+    }
+}
+
 impl State {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
@@ -199,6 +220,7 @@ impl State {
                 return self.unpick(picked);
             };
             picked.frame = waiter.frame;
+            picked.put();
             if let Err(Ok(back)) = waiter.sender.send(Ok(picked)) {
                 self.unpick(back);
             }
@@ -287,6 +309,7 @@ impl State {
         let ticket = self.last_ticket;
         if let Some(mailbox) = stream.as_ref().and_then(Stream::mailbox) {
             let mailbox = Arc::clone(mailbox);
+            mailbox.reserve();
             slot.running.push(Running {
                 ticket,
                 mailbox,
@@ -312,7 +335,7 @@ impl State {
             slot.busy -= 1;
             slot.running
                 .retain(|running| running.ticket != picked.ticket);
-            slot.idle.extend(picked.stream);
+            slot.idle.extend(picked.unput());
         }
     }
 
@@ -339,6 +362,7 @@ impl State {
                 let free = running.iter_mut().filter(|thread| {
                     thread.next.is_none()
                         && !thread.deaf
+                        && thread.mailbox.has_begun()
                         && now.duration_since(thread.began) < patience
                 });
                 free.map(move |thread| (thread.began, thread))

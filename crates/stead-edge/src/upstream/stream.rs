@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{
@@ -55,6 +56,9 @@ impl Unread {
 pub(crate) struct Mailbox {
     ours: OwnedFd,
     theirs: OwnedFd,
+    /// The request of whoever has the thread is in, or was: another one may follow it. Answers come in the order
+    /// in which requests were put in, so one that overtook it would get its answer.
+    begun: AtomicBool,
 }
 
 /// Longest message of a mailbox, bytes. Must fit into the worker's buffer.
@@ -79,19 +83,57 @@ impl Mailbox {
             &mut ancillary,
             SendFlags::NOSIGNAL,
         )?;
-        Ok(Self { ours, theirs })
+        let begun = AtomicBool::new(false);
+        Ok(Self {
+            ours,
+            theirs,
+            begun,
+        })
+    }
+
+    /// The thread is somebody's whose request is still to be put in.
+    pub(super) fn reserve(&self) {
+        self.begun.store(false, Ordering::Release);
+    }
+
+    /// Whether another request may be put in, behind that of whoever has the thread.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Put a frame in. An error: the worker takes no more.
     pub(crate) fn put(&self, frame: &[u8]) -> io::Result<()> {
         send(&self.ours, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+        self.begun.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Take the frame back, unless the worker has read it.
-    pub(crate) fn take_back(&self) -> bool {
-        let mut byte = [0; 1];
-        matches!(recv(&self.theirs, &mut byte, RecvFlags::DONTWAIT), Ok((length, _)) if length > 0)
+    /// Take this frame back, unless the worker has read it. A worker that has not had the processor may not have
+    /// read the one before it either: that one stays, and this one behind it.
+    pub(super) fn take_back(&self, frame: &[u8]) -> bool {
+        // Behind this frame there is none: if it is the front, only the worker can be quicker.
+        self.read_front(frame, RecvFlags::PEEK) == Some(true)
+            && self.read_front(frame, RecvFlags::empty()) == Some(true)
+    }
+
+    /// The same when the one before it is for nobody any more: it goes, too.
+    pub(super) fn take_back_all(&self, frame: &[u8]) -> bool {
+        loop {
+            match self.read_front(frame, RecvFlags::empty()) {
+                Some(false) => {}
+                found => return found.is_some(),
+            }
+        }
+    }
+
+    /// Read the message at the front: whether it is this frame. `None`: the worker has read all of them.
+    fn read_front(&self, frame: &[u8], how: RecvFlags) -> Option<bool> {
+        let mut front = vec![0; frame.len()];
+        let how = how | RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        match recv(&self.theirs, front.as_mut_slice(), how) {
+            Ok((_, length)) if length > 0 => Some(length == frame.len() && front == frame),
+            _ => None,
+        }
     }
 }
 
@@ -242,3 +284,6 @@ fn receive(
     }
     Ok(message.bytes)
 }
+
+#[cfg(test)]
+mod tests;

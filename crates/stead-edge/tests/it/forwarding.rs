@@ -206,6 +206,55 @@ fn responses_of_every_kind_come_back_whole() {
 }
 
 #[test]
+fn every_visitor_gets_the_answer_to_its_own_request() {
+    // More visitors than threads, so that requests wait for a moment in mailboxes; some are short, some are not, and
+    // some come over one connection after the other.
+    let app = r#"
+import time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/long":
+        end = time.monotonic() + 0.003
+        while time.monotonic() < end:
+            pass
+    if environ["PATH_INFO"] == "/fail":
+        raise ValueError(environ["QUERY_STRING"])
+    start_response("200 OK", [("X-Asked", environ["QUERY_STRING"])])
+    return [environ["QUERY_STRING"].encode() + b"." * 300]
+"#;
+    let (running, _worker) = Running::app(app, 2);
+    std::thread::scope(|scope| {
+        for visitor in 0..16 {
+            // Half of them keep their connection.
+            let mut connection = running.visit();
+            let mut connections: Vec<_> =
+                (0..60 * (visitor % 2)).map(|_| running.visit()).collect();
+            scope.spawn(move || {
+                for number in 0..60 {
+                    let path = ["short", "long", "fail", "short"][(visitor + number) % 4];
+                    let token = format!("<{visitor}-{number}>");
+                    if let Some(fresh) = connections.pop() {
+                        connection = fresh;
+                    }
+                    let request = format!(
+                        "GET /{path}?{visitor}-{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                    );
+                    connection.send(request.as_bytes());
+                    let answer = connection.answer(false);
+                    if path == "fail" {
+                        assert_eq!(answer.status, 500, "{token}: {}", answer.text());
+                    } else {
+                        assert_eq!(answer.status, 200, "{token}: {}", answer.text());
+                        let text = format!("<{}>", answer.text().trim_end_matches('.'));
+                        assert_eq!(text, token);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_head_is_exact_however_the_app_spaces_it() {
     let (running, _worker) = Running::app(APP, 4);
     let head = running.get("/spaced").head;
