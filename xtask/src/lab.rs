@@ -44,7 +44,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
     }
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["test", "--package", "lab"])
+        .args(["test", "--package", "lab", "--package", "stead"])
+        .args(["--test", "machines", "--test", "lab"])
         .args(&arguments.filter)
         .current_dir(root);
     if arguments.long {

@@ -56,8 +56,10 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::release::Release;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+mod api;
 mod clock;
 mod environment;
+pub mod host;
 mod keeper;
 mod listener;
 mod logs;
@@ -67,6 +69,7 @@ mod runtime;
 mod spawn;
 mod state;
 
+pub use api::{Agent, AskEdge, Failure, serve};
 pub use keeper::{Custody, Keeper, keeper};
 
 /// What the embedded runtime needs from its caller.

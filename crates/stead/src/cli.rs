@@ -2,9 +2,12 @@
 //! call. Everything shared by the verbs (colours, exit codes, the one place that prints errors)
 //! is here.
 
+mod agent;
+mod api;
 mod check;
 mod completions;
 mod edge;
+mod host;
 mod init;
 mod password;
 mod up;
@@ -25,6 +28,7 @@ Examples:
   stead up                    run the app of this directory at http://127.0.0.1:8000
   stead up shop --watch       run the app in `shop`, and reload it when its source changes
   stead check                 say what would be built and run, and what is missing
+  stead host add root@HOST    make a Linux machine a home for apps
   stead init                  write down what was detected, as stead.toml
   stead help up               the same as `stead up --help`
 
@@ -67,7 +71,10 @@ enum Verb {
     Up(up::Arguments),
     Init(init::Arguments),
     Check(check::Arguments),
+    Host(host::Arguments),
     Edge(edge::Arguments),
+    Agent(agent::Arguments),
+    Api(api::Arguments),
     Password(password::Arguments),
     Completions(completions::Arguments),
 }
@@ -98,6 +105,9 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Init(arguments)) => init::run(&arguments, &terminal),
         Some(Verb::Check(arguments)) => check::run(&arguments, &terminal),
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
+        Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
+        Some(Verb::Agent(arguments)) => agent::run(arguments),
+        Some(Verb::Api(arguments)) => api::run(arguments, &terminal),
         Some(Verb::Password(arguments)) => password::run(&arguments, &terminal),
         Some(Verb::Completions(arguments)) => completions::run(&arguments, &terminal),
     };

@@ -7,6 +7,7 @@
 mod edge;
 mod error;
 mod facts;
+pub(crate) mod hosts;
 mod line;
 mod live;
 mod text;

@@ -24,7 +24,10 @@ fn stead_alone_prints_help() {
       up           Run the app here: build it, start its instances, serve visitors
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
+      host         Make a Linux machine a home for apps, and look after it
       edge         Accept visitors on a host, for the agent there
+      agent        Keep a host as its apps want it
+      api          On a host: carry questions to its agent, or set the host up, for `stead host`
       password     Print the hash of a password, for `users` of a route
       completions  Print a completion script for a shell
       help         Print this message or the help of the given subcommand(s)
@@ -39,6 +42,7 @@ fn stead_alone_prints_help() {
       stead up                    run the app of this directory at http://127.0.0.1:8000
       stead up shop --watch       run the app in `shop`, and reload it when its source changes
       stead check                 say what would be built and run, and what is missing
+      stead host add root@HOST    make a Linux machine a home for apps
       stead init                  write down what was detected, as stead.toml
       stead help up               the same as `stead up --help`
 

@@ -1,0 +1,49 @@
+//! `stead api`: what a laptop runs on a host, over ssh, with JSON on standard input and output.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use stead_model::host::AGENT_SOCKET;
+
+use crate::host;
+use crate::problem::Problem;
+use crate::render::Terminal;
+
+/// On a host: carry questions to its agent, or set the host up, for `stead host`
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "`stead host` runs this on a host, over ssh. Without a subcommand, lines of standard input go to the agent, and its answers to
+standard output: one JSON value a line.
+
+Example, as root on a host:
+  echo '{\"protocol\":1,\"wish\":\"status\"}' | stead api"
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+
+    /// Where the agent answers
+    #[arg(long, value_name = "PATH", default_value = AGENT_SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Say what this host is, and what of Stead is here; changes nothing
+    Look,
+    /// Carry out the plan on standard input
+    SetUp,
+    /// Remove everything of Stead, as standard input asks
+    TakeDown,
+}
+
+pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    match arguments.what {
+        None => host::carry(&arguments.socket),
+        Some(What::Look) => host::look(terminal),
+        Some(What::SetUp) => host::set_up(terminal),
+        Some(What::TakeDown) => host::take_down(terminal),
+    }
+}

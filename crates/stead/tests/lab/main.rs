@@ -1,0 +1,8 @@
+//! Stead on real machines: what `stead host` does to them, and what they withstand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod hosts;
+mod laptop;
+mod sudo;
+mod trouble;
