@@ -205,8 +205,11 @@ fn environment_of(
 
 fn of_node(machine: &Machine, node: &node::Node, findings: &mut Vec<Finding>) {
     if let Some((text, hint)) = node.complaint(machine) {
-        let blocks = hint.is_some();
-        findings.push(Finding { text, blocks, hint });
+        findings.push(Finding {
+            text,
+            blocks: true,
+            hint: Some(hint),
+        });
     }
     if let Some(command) = node.command() {
         findings.push(say(match node.is_done(machine) {

@@ -94,7 +94,7 @@ impl Environment {
 
 impl Recipe<'_> {
     fn key(&self) -> String {
-        let mut key = Key::new("environment 1")
+        let mut key = Key::new("environment 2")
             .with(
                 "python",
                 self.interpreter.program.as_os_str().as_encoded_bytes(),

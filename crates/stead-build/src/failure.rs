@@ -121,7 +121,7 @@ fn known(text: &str, act: &str, name: &str, context: &Context<'_>) -> Option<Err
             context,
         ));
     }
-    None
+    not_built(act, name, text, context)
 }
 
 fn network(text: &str, act: &str, context: &Context<'_>) -> Option<Error> {
@@ -219,6 +219,9 @@ fn unresolvable(text: &str, act: &str, context: &Context<'_>) -> Error {
     }
     if text.contains("has no usable wheels") || text.contains("no wheels with a matching Python") {
         let name = between(text, "Because ", " has no").unwrap_or("a package");
+        if let Some(error) = other_wheels(text, act, name, context) {
+            return error;
+        }
         return too_old(
             act,
             name,
@@ -230,6 +233,91 @@ fn unresolvable(text: &str, act: &str, context: &Context<'_>) -> Error {
     let mut causes = vec!["no set of versions satisfies all requirements".to_owned()];
     causes.extend(words.into_iter().skip(1));
     Error::new(act, causes)
+}
+
+/// uv says for which Pythons there are ready-made builds: "the following Python ABI tags: `cp37m`, `cp38`".
+fn other_wheels(text: &str, act: &str, name: &str, context: &Context<'_>) -> Option<Error> {
+    let tags = text
+        .split_once("the following Python ABI tag")
+        .map(|(_, rest)| rest.lines().next().unwrap_or_default())?;
+    let mut series: Vec<(u32, u32)> = tags
+        .split('`')
+        .filter_map(|tag| {
+            let digits = tag
+                .strip_prefix("cp")?
+                .trim_end_matches(['m', 'u', 't', 'd']);
+            let (major, minor) = digits.split_at_checked(1)?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        })
+        .collect();
+    series.sort_unstable();
+    series.dedup();
+    let newest = *series.last()?;
+    let names: Vec<String> = series.iter().map(|(a, b)| format!("{a}.{b}")).collect();
+    let here = context
+        .available
+        .iter()
+        .map(|version| (version.0, version.1));
+    let hint = match here.filter(|here| series.contains(here)).max() {
+        Some((major, minor)) => format!(
+            "set `python = \"{major}.{minor}\"` under [build], or ask for another version of the package"
+        ),
+        None => format!(
+            "ask for another version of the package, or install Python {}.{}",
+            newest.0, newest.1
+        ),
+    };
+    let causes = vec![
+        format!(
+            "there is no ready-made build of `{name}` for Python {}",
+            context.python
+        ),
+        format!("there are some for Python {}", names.join(", ")),
+    ];
+    Some(Error::new(act, causes).hinted(hint))
+}
+
+/// A build from source that failed for a reason that is not known: what is known is that there was no
+/// ready-made one.
+fn not_built(act: &str, name: &str, text: &str, context: &Context<'_>) -> Option<Error> {
+    let failed = text.contains("The build backend returned an error")
+        || text.contains("Failed to build `")
+        || text.contains("failed (exit status:");
+    // The app's own package is no matter of versions.
+    let own = text.contains(&format!("{name} @ file://"));
+    if !failed || own || name == "a package" {
+        return None;
+    }
+    let bare = name.split("==").next().unwrap_or(name);
+    let older = context.available.iter().filter(|version| {
+        version.0 == 3 && (version.0, version.1) < (context.python.0, context.python.1)
+    });
+    let hint = match older.max() {
+        Some(version) => format!(
+            "ask for a newer version of `{bare}`, or set an older `python` under [build], such as \"{}.{}\"",
+            version.0, version.1
+        ),
+        None => format!("ask for a newer version of `{bare}`"),
+    };
+    let mut causes = vec![format!(
+        "there is no ready-made build of `{name}` for Python {}, and building it from source failed",
+        context.python
+    )];
+    causes.extend(last_words(text));
+    Some(Error::new(act, causes).hinted(hint))
+}
+
+/// The exception that a build ended with.
+fn last_words(text: &str) -> Option<String> {
+    let mut lines = text.lines().rev().map(str::trim);
+    lines
+        .find(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            let last = name.rsplit('.').next().unwrap_or(name);
+            !name.contains(' ')
+                && (last.ends_with("Error") || last.ends_with("Exception") || last == "SystemExit")
+        })
+        .map(|line| format!("the build ended with: {line}"))
 }
 
 fn missing_package(

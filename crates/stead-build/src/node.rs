@@ -159,6 +159,9 @@ impl Node {
 
     /// Install the packages, unless they are there.
     pub(crate) fn install(&self, machine: &Machine, progress: &dyn Progress) -> Result<(), Error> {
+        if let Some((why, hint)) = self.complaint(machine) {
+            return Err(Error::new("cannot run a Node program", vec![why]).hinted(hint));
+        }
         let Some(name) = self.command() else {
             return Ok(());
         };
@@ -220,11 +223,11 @@ impl Node {
     }
 
     /// What is wrong with this machine's Node for this app: a sentence, and a hint.
-    pub(crate) fn complaint(&self, machine: &Machine) -> Option<(String, Option<String>)> {
+    pub(crate) fn complaint(&self, machine: &Machine) -> Option<(String, String)> {
         let Some(program) = machine.program("node") else {
             return Some((
                 "Node is not on this machine".into(),
-                Some("sudo apt-get install nodejs npm".into()),
+                "sudo apt-get install nodejs npm".into(),
             ));
         };
         let wanted = self
@@ -241,7 +244,9 @@ impl Node {
         (!in_range(wanted, &here)).then(|| {
             (
                 format!("package.json asks for Node {wanted}, and this is Node {here}"),
-                None,
+                format!(
+                    "install Node {wanted}, or change `engines` in package.json if the app runs on {here}"
+                ),
             )
         })
     }

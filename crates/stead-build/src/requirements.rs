@@ -38,12 +38,26 @@ impl Dependencies {
 
     /// Whether any of the files names this package, which is written without `-`, `_` and `.`.
     pub(crate) fn mentions(&self, package: &str) -> bool {
-        self.keyed.iter().any(|(_, content)| {
-            let text = String::from_utf8_lossy(content).to_ascii_lowercase();
-            text.split(|next: char| !(next.is_alphanumeric() || "-_.".contains(next)))
-                .any(|word| word == package)
+        self.keyed
+            .iter()
+            .any(|(_, content)| names(content, package))
+    }
+
+    /// The same of what lists packages alone: a setup.py names setuptools because it is one of it.
+    pub(crate) fn lists(&self, package: &str) -> bool {
+        let projects = ["setup.py", "setup.cfg", "pyproject.toml"];
+        self.keyed.iter().any(|(file, content)| {
+            let project = projects.iter().any(|name| file.ends_with(name));
+            !project && names(content, package)
         })
     }
+}
+
+/// Whether a text has this word.
+fn names(content: &[u8], package: &str) -> bool {
+    let text = String::from_utf8_lossy(content).to_ascii_lowercase();
+    text.split(|next: char| !(next.is_alphanumeric() || "-_.".contains(next)))
+        .any(|word| word == package)
 }
 
 /// How uv is told what to install.

@@ -220,10 +220,16 @@ impl Work<'_> {
                 self.note("the app's uvicorn has no WebSocket support: `uvicorn[standard]` or `websockets` in its dependencies adds it");
             }
         }
-        if !installed.contains_key("setuptools")
-            && let Some(why) = self.needs_setuptools()
-        {
-            wanted.push((SETUPTOOLS, why));
+        if let Some((module, why)) = self.needs_setuptools() {
+            // A newer one that something else asked for has no `pkg_resources` any more.
+            let site = site_packages(&self.environment.root);
+            let there = site.is_some_and(|site| site.join("pkg_resources").is_dir());
+            let lacks = module == "pkg_resources"
+                && !there
+                && !self.recipe.dependencies.lists("setuptools");
+            if !installed.contains_key("setuptools") || lacks {
+                wanted.push((SETUPTOOLS, why));
+            }
         }
         if wanted.is_empty() {
             return Ok(());
@@ -234,7 +240,7 @@ impl Work<'_> {
         let pins = self.environment.root.join("stead-installed.txt");
         let text: String = installed
             .iter()
-            .filter(|(_, version)| !version.contains('+'))
+            .filter(|(name, version)| !version.contains('+') && *name != "setuptools")
             .map(|(name, version)| format!("{name}=={version}\n"))
             .collect();
         self.write(&pins, &text)?;
@@ -245,9 +251,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn needs_setuptools(&self) -> Option<String> {
+    /// The module of setuptools that something imports, and why it is needed.
+    fn needs_setuptools(&self) -> Option<(&'static str, String)> {
         if self.recipe.additions.setuptools {
-            return Some("the app imports it".into());
+            let module = match scan::imports(self.recipe.code).pkg_resources {
+                true => "pkg_resources",
+                false => "distutils",
+            };
+            return Some((module, "the app imports it".into()));
         }
         let site = site_packages(&self.environment.root)?;
         let entries = std::fs::read_dir(site).ok()?;
@@ -268,7 +279,7 @@ impl Work<'_> {
                 (false, true) => "distutils",
                 (false, false) => return None,
             };
-            Some(format!("`{name}` imports `{module}`"))
+            Some((module, format!("`{name}` imports `{module}`")))
         })
     }
 

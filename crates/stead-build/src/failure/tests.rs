@@ -226,6 +226,32 @@ fn a_network_that_fails_is_told_apart_from_a_package_that_fails() {
 }
 
 #[test]
+fn builds_for_other_pythons_are_named_and_one_that_is_here_is_proposed() {
+    check(
+        "tensorflow",
+        11,
+        [
+            "requirements.txt",
+            "there are some for Python 3.5, 3.6, 3.7, 3.8",
+            "set `python = \"3.8\"` under [build]",
+        ],
+    );
+}
+
+#[test]
+fn a_build_that_fails_for_an_unknown_reason_says_what_it_ended_with() {
+    check(
+        "distutils",
+        11,
+        [
+            "cannot install `numpy==1.17.0`",
+            "there is no ready-made build of `numpy==1.17.0` for Python 3.11.7, and building it from source failed; the build ended with: NameError: name 'CCompiler' is not defined",
+            "or set an older `python` under [build], such as \"3.10\"",
+        ],
+    );
+}
+
+#[test]
 fn hashes_that_do_not_agree_stop_the_build() {
     check(
         "hash",

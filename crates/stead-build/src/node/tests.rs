@@ -35,23 +35,20 @@ fn packages_of_a_node_app_are_installed_once_for_a_lock() {
     if app.machine.program("npm").is_none() {
         return;
     }
-    app.write("lib/package.json", r#"{"name":"lib","version":"1.0.0","bin":{"hello":"hello.js"}}"#)
-        .write("lib/hello.js", "#!/usr/bin/env node\n")
-        .write("package.json", r#"{"name":"shop","version":"1.0.0","dependencies":{"lib":"file:lib"},"engines":{"node":">=99"}}"#);
+    app.write(
+        "lib/package.json",
+        r#"{"name":"lib","version":"1.0.0","bin":{"hello":"hello.js"}}"#,
+    )
+    .write("lib/hello.js", "#!/usr/bin/env node\n")
+    .write(
+        "package.json",
+        r#"{"name":"shop","version":"1.0.0","dependencies":{"lib":"file:lib"}}"#,
+    );
     let release = app.prepare().unwrap();
     assert_eq!(release.path, [app.dir().join("node_modules/.bin")]);
     assert!(app.dir().join("node_modules/.bin/hello").exists());
     app.prepare().unwrap();
     assert_eq!(app.told(), "npm install\n= unchanged");
-    let findings = app.check();
-    let complaint = findings
-        .iter()
-        .find(|finding| finding.text.contains("asks for Node >=99"));
-    assert!(
-        complaint.is_some_and(|finding| !finding.blocks),
-        "{findings:#?}"
-    );
-
     // A lock that does not agree is refused, and says what to do.
     app.write(
         "package-lock.json",
@@ -68,4 +65,24 @@ fn a_package_json_of_a_python_apps_tools_is_left_alone() {
     let release = app.prepare().unwrap();
     assert_eq!(release.path.len(), 1);
     assert!(!app.dir().join("node_modules").exists());
+}
+
+#[test]
+fn another_node_than_the_app_asks_for_is_refused_with_both_versions() {
+    let app = App::new(Program::Command("node server.js".into()));
+    if app.machine.program("node").is_none() {
+        return;
+    }
+    app.write("package.json", r#"{"engines":{"node":">=99"}}"#);
+    let error = app.prepare().unwrap_err();
+    let cause = error.causes.join(": ");
+    assert!(
+        cause.starts_with("package.json asks for Node >=99, and this is Node "),
+        "{cause}"
+    );
+    let findings = app.check();
+    let found = findings.iter().find(|finding| finding.text == cause);
+    assert!(found.is_some_and(|finding| finding.blocks), "{findings:#?}");
+    app.write("package.json", r#"{"engines":{"node":">=4"}}"#);
+    app.prepare().unwrap();
 }

@@ -369,6 +369,19 @@ fn the_apps_own_gunicorn_is_used_and_none_is_added() {
 }
 
 #[test]
+fn a_setuptools_that_lost_pkg_resources_is_replaced_for_those_who_import_it() {
+    let app = App::wsgi();
+    app.write("requirements.txt", "./testing/lib\n")
+        .write(
+            "testing/lib/setup.py",
+            "from setuptools import setup\nsetup(name='lib', version='1', py_modules=['lib'], install_requires=['setuptools>=0.7'])\n",
+        )
+        .write("testing/lib/lib.py", "import pkg_resources\n");
+    let release = app.prepare().unwrap();
+    python(&release, "import pkg_resources, lib");
+}
+
+#[test]
 fn setuptools_is_added_for_those_who_import_what_only_it_has() {
     let app = App::wsgi();
     app.write("requirements.txt", "itsdangerous==2.2.0\n")
