@@ -315,6 +315,8 @@ fn around_python(
             draft.manifest.build.requirements = Some(inside);
         }
         Some(_) => {}
+        // What is wrong with it is said where it is read.
+        None if project.tree.is_odd(&join(base, "requirements.txt")) => {}
         None => draft.note(
             "No file says which packages the app needs (requirements.txt, pyproject.toml, Pipfile, …): it runs without any.",
         ),

@@ -58,6 +58,15 @@ pub(crate) fn settings(
         None => Vec::new(),
     };
     let Some(file) = files.into_iter().next() else {
+        let module = project.module(wsgi);
+        // They are in the file itself.
+        if module
+            .calls
+            .iter()
+            .any(|call| call.function.ends_with("settings.configure"))
+        {
+            return;
+        }
         draft.note("The Django settings were not found: set DJANGO_SETTINGS_MODULE in [env].");
         return;
     };

@@ -26,11 +26,7 @@ pub(crate) fn script_line(project: &Project<'_>, base: &str, file: &str) -> (Str
         false => format!("python {inside}"),
     };
     let module = project.module(file);
-    let mut told = module.subscripts.iter().any(|s| s.key == "PORT")
-        || module
-            .calls
-            .iter()
-            .any(|call| call.args.first().and_then(Value::text) == Some("PORT"));
+    let mut told = reads_port(project, file);
     // Options are often declared in a module beside the program.
     let package = project.package_parent(file);
     let near: Vec<_> = module
@@ -78,6 +74,16 @@ pub(crate) fn script_line(project: &Project<'_>, base: &str, file: &str) -> (Str
     (line, told)
 }
 
+/// Whether a file reads the variable PORT.
+pub(crate) fn reads_port(project: &Project<'_>, file: &str) -> bool {
+    let module = project.module(file);
+    module.subscripts.iter().any(|s| s.key == "PORT")
+        || module
+            .calls
+            .iter()
+            .any(|call| call.args.first().and_then(Value::text) == Some("PORT"))
+}
+
 /// Decide for a program that listens by itself. `false` if there is none.
 pub(crate) fn program(
     project: &Project<'_>,
@@ -86,7 +92,7 @@ pub(crate) fn program(
     dependencies: &Dependencies,
     draft: &mut Draft,
 ) -> bool {
-    streamlit(project, base, dependencies, draft)
+    runner(project, base, dependencies, draft)
         || pyramid(project, base, dependencies, draft)
         || listening(project, base, found, dependencies, draft)
 }
@@ -109,6 +115,7 @@ const SERVING: &[&str] = &[
     "cherrypy.quickstart",
     "cherrypy.engine.start",
     "socketserver.TCPServer",
+    "nicegui.ui.run",
 ];
 
 /// Where `file` serves: the line, and what serves. Only where running the file gets there.
@@ -143,7 +150,15 @@ fn serves(
             functions.rposition(|function| function.name == name)
         });
         let scope = Scope { file, function };
-        if let Thing::External(path) = project.thing(scope, &call.function) {
+        let thing = project.thing(scope, &call.function);
+        // `Application()`, whose class is of the tree.
+        if let Thing::Class(..) = thing
+            && let Thing::Instance(Kind::Own(framework)) =
+                project.evaluate(scope, &Value::Call(Box::new(call.clone())))
+        {
+            return Some((call.line, framework.to_owned()));
+        }
+        if let Thing::External(path) = thing {
             if let Some(Kind::Own(framework)) = constructed(&path) {
                 return Some((call.line, framework.to_owned()));
             }
@@ -370,26 +385,69 @@ fn bottle(project: &Project<'_>, base: &str, path: &str, line: u32, draft: &mut 
     true
 }
 
-fn streamlit(
+/// A program that is given a file of the app, and serves it.
+struct Runner {
+    /// The package that brings it, and that the file imports.
+    package: &'static str,
+    /// What the file calls; `None`: importing the package is enough.
+    calls: Option<&'static str>,
+    /// `{}` is the file.
+    line: &'static str,
+    name: &'static str,
+}
+
+const RUNNERS: &[Runner] = &[
+    Runner {
+        package: "streamlit",
+        calls: None,
+        line: "streamlit run {} --server.port $PORT --server.address 127.0.0.1 --server.headless true",
+        name: "Streamlit",
+    },
+    Runner {
+        package: "chainlit",
+        calls: None,
+        line: "chainlit run {} --port $PORT --host 127.0.0.1 --headless",
+        name: "Chainlit",
+    },
+    Runner {
+        package: "panel",
+        calls: Some("servable"),
+        line: "panel serve {} --port $PORT --address 127.0.0.1 --allow-websocket-origin '*'",
+        name: "Panel",
+    },
+    Runner {
+        package: "bokeh",
+        calls: Some("curdoc"),
+        line: "bokeh serve {} --port $PORT --address 127.0.0.1 --allow-websocket-origin '*'",
+        name: "Bokeh",
+    },
+];
+
+fn runner(
     project: &Project<'_>,
     base: &str,
     dependencies: &Dependencies,
     draft: &mut Draft,
 ) -> bool {
-    if !dependencies.has("streamlit") {
-        return false;
-    }
+    let there = RUNNERS.iter();
+    let mut there = there.filter(|runner| dependencies.has(runner.package));
+    there.any(|runner| runs(project, base, runner, draft))
+}
+
+fn runs(project: &Project<'_>, base: &str, runner: &Runner, draft: &mut Draft) -> bool {
+    let given = |path: &str| {
+        let module = project.module(path);
+        let mut tops = module.imports.iter().map(|import| import.split('.').next());
+        let calls = |wanted: &str| {
+            let mut calls = module.calls.iter();
+            calls.any(|call| call.function.split('.').any(|part| part == wanted))
+        };
+        tops.any(|top| top == Some(runner.package)) && runner.calls.is_none_or(calls)
+    };
     let mut pages: Vec<&str> = project
         .python_files()
         .into_iter()
-        .filter(|path| within(base, path).is_some() && !elsewhere(path))
-        .filter(|path| {
-            project
-                .module(path)
-                .imports
-                .iter()
-                .any(|import| import == "streamlit")
-        })
+        .filter(|path| within(base, path).is_some() && !elsewhere(path) && given(path))
         .filter(|path| !parent(path).ends_with("pages"))
         .collect();
     let names = ["streamlit_app", "app", "main", "Home", "home", "dashboard"];
@@ -402,14 +460,27 @@ fn streamlit(
         return false;
     };
     let inside = within(base, page).unwrap_or(page);
+    if !inside
+        .chars()
+        .all(|c| c.is_alphanumeric() || "-_./".contains(c))
+    {
+        return false;
+    }
+    let verb = runner.calls.map_or("imports", |_| "uses");
+    let from = format!("{page} {verb} {}", runner.package);
     draft.run(
         "web",
-        Program::Command(format!(
-            "streamlit run {inside} --server.port $PORT --server.address 127.0.0.1 --server.headless true"
-        )),
-        format!("{page} imports streamlit"),
+        Program::Command(runner.line.replace("{}", inside)),
+        from,
     );
-    one_instance("Streamlit", draft);
+    draft.entry = Some((*page).to_owned());
+    if runner.line.contains("websocket-origin") {
+        draft.note(format!(
+            "{} refuses WebSockets of hosts that it is not told: `--allow-websocket-origin '*'` allows any; name the app's own host there.",
+            runner.name
+        ));
+    }
+    one_instance(runner.name, draft);
     true
 }
 

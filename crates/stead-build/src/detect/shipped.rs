@@ -7,7 +7,7 @@ use super::draft::{Draft, quoted};
 use super::project::Project;
 use super::server_line::{self, ServerLine};
 use super::syntax::{Place, Value};
-use super::tree::{file_name, join, parent, within};
+use super::tree::{file_name, join, parent, resolve, within};
 use super::uwsgi::{self, UwsgiIni};
 
 /// Take what a Procfile in `base` says. `true` if it says how `web` is run.
@@ -41,6 +41,9 @@ pub(crate) fn procfile(project: &Project<'_>, base: &str, draft: &mut Draft) -> 
         let line = server_line::read(&web.command);
         // A process that is given no port is reached by nobody.
         let port = web.command.contains("PORT") || web.command.contains(".sh");
+        let script = line.as_ref().filter(|line| line.server == "python");
+        let script = script.and_then(|line| resolve(base, line.target.as_deref()?));
+        let port = port || script.is_some_and(|script| super::own::reads_port(project, &script));
         if let Some(line) = line.filter(|_| !port)
             && !matches!(line.server.as_str(), "gunicorn")
         {

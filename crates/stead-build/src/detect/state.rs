@@ -13,7 +13,9 @@ use super::kinds::{Scope, Thing};
 use super::paths::Paths;
 use super::project::Project;
 use super::syntax::{Call, Place, Value};
-use super::tree::{join, parent, within};
+use super::tree::{join, parent, resolve, within};
+
+mod settings;
 
 /// No more imported files than this are looked into.
 const MOST_IMPORTED: usize = 500;
@@ -235,7 +237,7 @@ fn sqlite_url(text: &str) -> Option<String> {
     let odd = path.is_empty()
         || path.starts_with(['/', ':', '{', '$', '%'])
         || path.contains(['{', '\n', '%']);
-    (!odd).then(|| super::tree::resolve("", path))?
+    (!odd).then(|| resolve("", path))?
 }
 
 /// A variable that the source reads.
@@ -324,6 +326,14 @@ pub(crate) fn variables(project: &Project<'_>, base: &str, draft: &mut Draft) ->
                 }
                 _ => {}
             }
+        }
+        let (fields, files) = settings::fields(project, file);
+        for field in &fields {
+            add(&field.name, field.line, true, field.place);
+        }
+        for named in files {
+            let text = resolve(base, &named).and_then(|path| project.tree.hidden(&path));
+            set.extend(text.iter().flat_map(|text| keys(text)));
         }
         for subscript in &module.subscripts {
             let environ = subscript.base == "os.environ"

@@ -24,6 +24,8 @@ pub(crate) struct Module {
     pub(crate) subscripts: Vec<Subscript>,
     /// Every assignment of every scope: to a name, or to a string key (`config["X"] = …`).
     pub(crate) assigned: Vec<(String, Value, u32)>,
+    /// Fields of classes that are declared without a value (`port: int`): class, name, line.
+    pub(crate) declared: Vec<(String, String, u32)>,
     /// Every string literal with its line.
     pub(crate) strings: Vec<(String, u32)>,
     /// Modules named by any import statement, relative ones with leading dots.

@@ -123,6 +123,11 @@ impl Tree {
         self.files.contains(path)
     }
 
+    /// Whether something has that name and is no file of the tree: a directory, a broken link.
+    pub(crate) fn is_odd(&self, path: &str) -> bool {
+        !self.has(path) && self.root.join(path).symlink_metadata().is_ok()
+    }
+
     /// Whether there is such a directory.
     pub(crate) fn has_dir(&self, path: &str) -> bool {
         path.is_empty() || self.dirs.contains(path)

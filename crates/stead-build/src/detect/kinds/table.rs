@@ -61,6 +61,7 @@ pub(crate) fn constructed(path: &str) -> Option<Kind> {
         ("blacksheep", "Application") => Asgi("BlackSheep"),
         ("esmerald", "Esmerald") => Asgi("Esmerald"),
         ("xpresso", "App") => Asgi("Xpresso"),
+        ("fasthtml", "fast_app" | "FastHTML" | "FastHTMLWithLiveReload") => Asgi("FastHTML"),
         ("responder", "API") => Asgi("Responder"),
         ("muffin", "Application") => Asgi("Muffin"),
         ("emmett", "App") => Asgi("Emmett"),

@@ -133,6 +133,10 @@ impl Lower {
         for (at, target) in targets.iter().enumerate() {
             let part = match value {
                 Value::List(parts) if parts.len() == targets.len() => parts[at].clone(),
+                // `app, rt = fast_app()`.
+                Value::Call(call) if at == 0 && call.function.ends_with("fast_app") => {
+                    value.clone()
+                }
                 _ => Value::Other,
             };
             if self.depth < DEEPEST {
@@ -401,6 +405,12 @@ impl<'a> Visitor<'a> for Lower {
                 if let Some(value) = &assign.value {
                     let value = self.value(value, 0);
                     self.bind_target(&assign.target, &value);
+                } else if let (Some(class), None, Expr::Name(name)) =
+                    (&self.class, &self.function, &*assign.target)
+                {
+                    let line = self.line(name.start());
+                    let field = (class.clone(), name.id.to_string(), line);
+                    self.module.declared.push(field);
                 }
                 walk_stmt(self, statement);
             }
