@@ -91,6 +91,7 @@ pub(crate) fn prepare(
         processes,
         jobs: manifest.job.clone(),
         routes: routes::resolve(manifest, &code),
+        edge: manifest.edge.clone(),
         code,
     })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stead_model::manifest::{Manifest, Program, Route as Wanted};
-use stead_model::routing::{Folder, Moved, Route, RouteTimeouts, Target};
+use stead_model::routing::{Folder, Moved, RateLimit, Route, RouteTimeouts, Target};
 
 mod rules;
 
@@ -35,6 +35,7 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
     let rules = rules::of(wanted, code);
     // Who is sent elsewhere is let in there, or not.
     let headers = rules::headers(wanted, code);
+    let limit = limit(manifest, wanted);
     let route = |hosts: Vec<String>, path: &str, target| Route {
         hosts,
         path: path.to_owned(),
@@ -49,6 +50,7 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
             idle: wanted.idle_timeout,
             total: wanted.total_timeout,
         },
+        limit: limit.clone(),
     };
     let status = wanted.redirect_status.unwrap_or(308);
     let redirects = || wanted.redirects.iter();
@@ -103,4 +105,15 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
     };
     routes.extend(target.map(|target| route(hosts, path, target)));
     routes
+}
+
+/// All that comes of one route counts together, files too.
+fn limit(manifest: &Manifest, wanted: &Wanted) -> Option<RateLimit> {
+    let rate = wanted.rate?;
+    let hosts = wanted.hosts.join(",");
+    Some(RateLimit {
+        name: format!("{} {hosts}{}", manifest.app, wanted.path),
+        rate,
+        burst: wanted.burst.unwrap_or(rate.count),
+    })
 }

@@ -52,12 +52,14 @@ fn main() -> ExitCode {
         body_limit: 64 << 20,
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
+        limit: None,
     };
     let own = (0..hosts).map(|number| route(vec![format!("h{number}.test")]));
     let table = RoutingTable {
         generation: 1,
         routes: own.chain([route(vec![])]).collect(),
         upstreams: [("app.web".to_owned(), upstream)].into(),
+        ..RoutingTable::default()
     };
     let Ok((edge, mut events)) = stead_edge::start(Settings::default(), vec![listener]) else {
         return ExitCode::FAILURE;

@@ -2,13 +2,14 @@
 //! answers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stead_model::routing::InstanceId;
 
 use crate::Shared;
 use crate::deadline::Deadline;
-use crate::forward::{self, RequestId, Ruled};
+use crate::forward::{self, RequestId, Ruled, believed};
 use crate::frames::Connection;
 use crate::head::{Head, Refusal};
 use crate::page::{self, Reason};
@@ -78,6 +79,10 @@ pub(crate) async fn request(
     deadline: &mut Deadline,
 ) -> Next {
     let begun = Instant::now();
+    let told = connection
+        .trusted
+        .then(|| Box::new(believed::connection(connection, head)));
+    let connection = told.as_deref().unwrap_or(connection);
     visitor.output.begin();
     let shape = Shape {
         is_head: head.is_head(),
@@ -103,7 +108,7 @@ pub(crate) async fn request(
         connection,
         head,
         &request.response,
-        id_text(&request.id),
+        shown_id(connection, &request.id),
         begun.elapsed(),
         &request.times,
     );
@@ -147,6 +152,7 @@ fn refuse(
         keep_alive: false,
         draining: &shared.draining,
     });
+    let id = id_text(&id);
     write_page(
         visitor,
         head,
@@ -156,14 +162,14 @@ fn refuse(
             reason,
             own: None,
         },
-        &id,
+        id,
         &[],
     );
     upkeep::record(
         connection,
         head,
         &response,
-        id_text(&id),
+        id,
         begun.elapsed(),
         &Times::default(),
     );
@@ -177,6 +183,13 @@ pub(crate) fn plain_over_tls(
     head: &Head,
 ) {
     refuse(shared, connection, visitor, head, 400, Reason::PlainOverTls);
+}
+
+/// The id that visitors, apps and the log are told.
+fn shown_id<'a>(connection: &'a Connection, id: &'a RequestId) -> &'a str {
+    let told = connection.told.as_deref();
+    let told = told.and_then(|told| told.id.as_deref());
+    told.unwrap_or(id_text(id))
 }
 
 fn id_text(id: &RequestId) -> &str {
@@ -205,6 +218,16 @@ impl Request<'_> {
             let known = table.router.knows_host(head.host());
             return self.error(if known { 404 } else { 421 });
         };
+        if let Some(limit) = &entry.limit {
+            let taken = self.shared.rates.take(limit, self.connection.address);
+            if let Err(wait) = taken {
+                if let Some(rules) = &entry.rules {
+                    self.response.follow(Arc::clone(rules));
+                }
+                self.shared.metrics.limited.fetch_add(1, Ordering::Relaxed);
+                return self.held_up(wait);
+            }
+        }
         if let Some(rules) = &entry.rules
             && let Some(next) = Box::pin(self.follow(rules, &clean, entry.prefix_length)).await
         {
@@ -276,6 +299,14 @@ impl Request<'_> {
         }
     }
 
+    /// The visitor sends more than the route's rate; after `wait` there is room for one request.
+    fn held_up(&mut self, wait: Duration) -> Next {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let retry = seconds.max(1).to_string();
+        let retry: &[(&str, &[u8])] = &[("Retry-After", retry.as_bytes())];
+        self.error_with(429, Reason::General, retry)
+    }
+
     /// An error page.
     pub(crate) fn error(&mut self, status: u16) -> Next {
         self.error_because(status, Reason::General)
@@ -326,7 +357,7 @@ impl Request<'_> {
                 reason,
                 own,
             },
-            &self.id,
+            shown_id(self.connection, &self.id),
             extra,
         );
         self.finish()
@@ -365,10 +396,9 @@ fn write_page(
     head: &Head,
     response: &mut Response<'_>,
     subject: Subject<'_>,
-    id: &RequestId,
+    id: &str,
     extra: &[(&str, &[u8])],
 ) {
-    let id = id_text(id);
     let Subject {
         status,
         reason,

@@ -30,6 +30,7 @@ use tokio::net::TcpStream;
 use crate::Shared;
 use crate::answer::{self, Next};
 use crate::deadline::Deadline;
+use crate::entrance::{self, Entrance};
 use crate::frames;
 use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
 use crate::http2::{self, Beginning};
@@ -46,15 +47,10 @@ pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Serve one visitor until the connection ends.
 pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, over: Over) {
-    let local_port = socket.local_addr().map_or(80, |address| address.port());
-    let mut connection = frames::Connection {
-        remote: peer.ip().to_canonical().to_string(),
-        remote_port: peer.port().to_string(),
-        local_port: local_port.to_string(),
-        scheme: "http",
-        tls: None,
+    let Some((mut connection, _place)) = entrance::admit(&shared, &socket, peer).await else {
+        return;
     };
-    let mut deadline = Deadline::after(shared.settings.header_timeout);
+    let mut deadline = Deadline::after(connection.entrance.header_timeout);
     let transport = match over {
         Over::Plain => Transport::Tcp(socket),
         // In a box: a connection has no room for it when it is done.
@@ -62,6 +58,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
             Greeted::Session(session, facts) => {
                 connection.scheme = "https";
                 connection.tls = Some(Arc::new(facts));
+                connection.describe();
                 Transport::Tls(session)
             }
             Greeted::Plain(socket) => {
@@ -93,6 +90,7 @@ async fn explain(
     let greetings = Greetings::Http1;
     let reading = read_head(
         shared,
+        &connection.entrance,
         &mut visitor,
         &mut head,
         deadline,
@@ -103,7 +101,7 @@ async fn explain(
         return Ok(());
     }
     answer::plain_over_tls(shared, connection, &mut visitor, &head);
-    flush(&mut visitor, deadline, shared.settings.stall_timeout).await?;
+    flush(&mut visitor, deadline, connection.entrance.stall_timeout).await?;
     linger(&mut visitor).await
 }
 
@@ -116,11 +114,12 @@ async fn requests(
 ) -> io::Result<()> {
     let mut closing = pin!(shared.closing.notified());
     let mut first = true;
+    let entrance = &*connection.entrance;
     loop {
         let idle = if first {
-            shared.settings.header_timeout
+            entrance.header_timeout
         } else {
-            shared.settings.idle_timeout
+            entrance.idle_timeout
         };
         deadline.set(idle);
         visitor.output.rest();
@@ -131,7 +130,15 @@ async fn requests(
             Some(facts) if facts.http2 => Greetings::Http2,
             Some(_) => Greetings::Http1,
         };
-        let reading = read_head(shared, visitor, head, deadline, closing.as_mut(), greetings);
+        let reading = read_head(
+            shared,
+            entrance,
+            visitor,
+            head,
+            deadline,
+            closing.as_mut(),
+            greetings,
+        );
         let refusal = match reading.await? {
             Reading::Head => None,
             Reading::Refused(refusal) => Some(refusal),
@@ -156,8 +163,8 @@ async fn requests(
                 return visitor.transport.reset();
             }
         }
-        deadline.set(shared.settings.stall_timeout);
-        flush(visitor, deadline, shared.settings.stall_timeout).await?;
+        deadline.set(entrance.stall_timeout);
+        flush(visitor, deadline, entrance.stall_timeout).await?;
         if let Next::Close = next {
             return Box::pin(linger(visitor)).await;
         }
@@ -183,6 +190,7 @@ enum Reading {
 
 async fn read_head<'a>(
     shared: &'a Shared,
+    entrance: &Entrance,
     visitor: &mut Visitor,
     head: &mut Head,
     deadline: &mut Deadline,
@@ -210,7 +218,7 @@ async fn read_head<'a>(
                 Ok(Parsed::Partial) if visitor.ended => return Ok(Reading::Ended),
                 Ok(Parsed::Partial) if !begun => {
                     begun = true;
-                    deadline.set(shared.settings.header_timeout);
+                    deadline.set(entrance.header_timeout);
                 }
                 Ok(Parsed::Partial) => {}
                 Err(refusal) => return Ok(Reading::Refused(refusal)),

@@ -8,6 +8,8 @@ use crate::head::Head;
 use crate::response::{is_named, names_any};
 use crate::rules::Rules;
 
+pub(crate) mod believed;
+
 /// A request id: 16 bytes of lower-case hexadecimal.
 pub(crate) type RequestId = [u8; 32];
 
@@ -23,7 +25,8 @@ pub(crate) struct Forwarded<'a> {
     connection: &'a Connection,
     host: &'a [u8],
     port: &'a [u8],
-    id: &'a RequestId,
+    id: &'a [u8],
+    stamp: &'a RequestId,
     /// When a `Connection` header names headers: where to look.
     named: Option<&'a Head>,
     /// What the route changes.
@@ -63,16 +66,22 @@ impl<'a> Forwarded<'a> {
             .headers()
             .any(|(name, value)| name.eq_ignore_ascii_case(b"connection") && names_any(value));
         let named = names_any.then_some(head);
-        let host = head.host();
+        let told = connection.told.as_deref();
+        let told_host = told.and_then(|told| told.host.as_deref());
+        let host = told_host.unwrap_or(head.host());
+        let told_port = told.and_then(|told| told.port.as_deref());
         let port = match memchr::memrchr(b':', host) {
+            _ if told_port.is_some() => told_port.unwrap_or_default().as_bytes(),
             Some(at) if at + 1 < host.len() && !host[at..].contains(&b']') => &host[at + 1..],
             _ => connection.local_port.as_bytes(),
         };
+        let told_id = told.and_then(|told| told.id.as_deref());
         Self {
             connection,
             host,
             port,
-            id,
+            id: told_id.map_or(id, str::as_bytes),
+            stamp: id,
             named,
             ruled: None,
         }
@@ -110,15 +119,16 @@ impl<'a> Forwarded<'a> {
     }
 
     /// The headers that the edge sets.
-    pub(crate) fn headers(&self) -> [(&'static str, &[u8]); 7] {
+    pub(crate) fn headers(&self) -> [(&'static str, &[u8]); 8] {
         [
+            ("Forwarded", &self.connection.element),
             ("X-Forwarded-For", self.connection.remote.as_bytes()),
             ("X-Real-IP", self.connection.remote.as_bytes()),
             ("X-Forwarded-Proto", self.connection.scheme.as_bytes()),
             ("X-Forwarded-Host", self.host),
             ("X-Forwarded-Port", self.port),
             ("X-Request-ID", self.id),
-            (STAMP, self.id),
+            (STAMP, self.stamp),
         ]
     }
 

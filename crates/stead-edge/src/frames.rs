@@ -3,7 +3,7 @@
 
 mod environ;
 
-pub(crate) use environ::{Connection, encode_environ, split_port};
+pub(crate) use environ::{Connection, Told, encode_environ, split_port};
 
 /// Longest payload of a frame, bytes.
 pub(crate) const PAYLOAD_LIMIT: usize = 0x00ff_ffff;

@@ -353,6 +353,7 @@ impl FuzzRouter {
             body_limit: 0,
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
+            limit: None,
         };
         let mut routes: Vec<Route> = ["", "a.test", "*.test", "*.a.test", "[::1]", "127.0.0.1"]
             .iter()

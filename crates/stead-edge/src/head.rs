@@ -385,7 +385,7 @@ pub(crate) fn end_of_head(text: &[u8]) -> Result<Option<usize>, Refusal> {
 
 /// Host names, addresses and a port: no user information, no path, nothing that a log or a
 /// configuration would read otherwise.
-fn is_host(host: &[u8]) -> bool {
+pub(crate) fn is_host(host: &[u8]) -> bool {
     let (name_good, port) = match host {
         [b'[', ..] => {
             let Some(end) = memchr::memchr(b']', host) else {

@@ -92,9 +92,9 @@ pub(crate) async fn serve(
     mut closing: Pin<&mut Notified<'_>>,
 ) -> io::Result<()> {
     visitor.input.consume(PREFACE.len());
-    let settings = &shared.settings;
-    let shortest = settings.stall_timeout.min(settings.idle_timeout);
-    deadline.set(shortest.min(settings.header_timeout));
+    let entrance = Arc::clone(&connection.entrance);
+    let shortest = entrance.stall_timeout.min(entrance.idle_timeout);
+    deadline.set(shortest.min(entrance.header_timeout));
     let mut session = Session::new(shared, Arc::new(connection), visitor);
     let ending = std::future::poll_fn(|context| session.poll(context, closing.as_mut(), deadline));
     let ending = ending.await?;
@@ -107,7 +107,7 @@ pub(crate) async fn serve(
         .output
         .write_with(|out| frame::append_goaway(out, last, code));
     let patience = match code {
-        Code::NoError => settings.stall_timeout,
+        Code::NoError => entrance.stall_timeout,
         _ => LINGER_TIME,
     };
     deadline.set(patience);

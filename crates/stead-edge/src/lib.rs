@@ -16,6 +16,7 @@ mod connection;
 pub mod control;
 mod date;
 mod deadline;
+mod entrance;
 mod exchange;
 mod folder;
 mod forward;
@@ -29,6 +30,7 @@ mod metrics;
 mod page;
 mod path;
 mod probe;
+mod rates;
 mod record;
 mod response;
 mod router;
@@ -136,6 +138,10 @@ pub(crate) struct Shared {
     /// Passwords that are being checked.
     attempts: Attempts,
     metrics: Arc<Metrics>,
+    /// How many connections each address has.
+    crowd: Arc<entrance::crowd::Crowd>,
+    /// How many requests each address sends to routes that have a limit.
+    rates: rates::Rates,
     events: UnboundedSender<EdgeEvent>,
     /// No further request is read from any connection.
     draining: AtomicBool,
@@ -195,12 +201,15 @@ pub fn start(
     let metrics = Arc::new(Metrics::new(listen::threads(&settings)));
     let shared = Arc::new(Shared {
         log: Mutex::new(log.as_ref().map(Writer::handle)),
+        tables: Tables::new(&settings, events.clone(), Arc::clone(&metrics))
+            .map_err(io::Error::other)?,
         settings,
-        tables: Tables::new(events.clone(), Arc::clone(&metrics)).map_err(io::Error::other)?,
         challenges: Challenges::default(),
         certificates: Certificates::new().map_err(io::Error::other)?,
         tls_port: AtomicU16::new(0),
         attempts: Attempts::default(),
+        crowd: Arc::default(),
+        rates: rates::Rates::default(),
         metrics,
         events,
         draining: AtomicBool::new(false),

@@ -60,6 +60,12 @@ pub(crate) struct Metrics {
     /// How often accepting paused because there were no descriptors left.
     pub(crate) accept_pauses: AtomicU64,
     pub(crate) handshakes: Handshakes,
+    /// Connections that were closed at once, since their address has as many as it may have.
+    pub(crate) crowded: AtomicU64,
+    /// Connections that were closed because no PROXY protocol header came.
+    pub(crate) unintroduced: AtomicU64,
+    /// Requests that a route's rate held up.
+    pub(crate) limited: AtomicU64,
 }
 
 /// Counters of one release of a process.
@@ -123,6 +129,9 @@ impl Metrics {
             accepted: AtomicU64::new(0),
             accept_pauses: AtomicU64::new(0),
             handshakes: Handshakes::default(),
+            crowded: AtomicU64::new(0),
+            unintroduced: AtomicU64::new(0),
+            limited: AtomicU64::new(0),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Readiness probes: one GET to an instance that serves no visitors yet, in the protocol it speaks.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use stead_model::messages::Probe;
@@ -116,13 +118,8 @@ fn encode(probe: &Probe) -> Result<Vec<u8>, String> {
             ));
         }
     }
-    let connection = Connection {
-        remote: "127.0.0.1".into(),
-        remote_port: "0".into(),
-        local_port: "80".into(),
-        scheme: "http",
-        tls: None,
-    };
+    let own = SocketAddr::from(([127, 0, 0, 1], 0));
+    let connection = Connection::new(Arc::default(), own, 80, "http");
     let id = forward::new_id();
     let forwarded = Forwarded::new(&head, &connection, &id);
     let mut request = Vec::new();

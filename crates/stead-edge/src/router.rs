@@ -14,6 +14,7 @@ use std::sync::Arc;
 use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
 
 use crate::folder::Folder;
+use crate::rates::Limit;
 use crate::rules::Rules;
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
 pub(crate) use validate::path as check_path;
@@ -50,6 +51,8 @@ pub(crate) struct RouteEntry {
     pub(crate) prefix_length: usize,
     /// What else it asks; `None`, for most: nothing.
     pub(crate) rules: Option<Arc<Rules>>,
+    /// How many requests one address may send.
+    pub(crate) limit: Option<Limit>,
 }
 
 /// A routing table, made ready for look-ups.
@@ -84,6 +87,7 @@ impl Router {
                 body_limit: route.body_limit,
                 timeouts: route.timeouts,
                 prefix_length: path.len(),
+                limit: route.limit.as_ref().map(Limit::new).transpose()?,
             });
             if hosts.is_empty() && !router.any.insert(path, index) {
                 return Err(format!(

@@ -11,6 +11,8 @@ use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::Settings;
+use crate::entrance::Entrance;
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::upstream::Upstream;
@@ -24,6 +26,8 @@ pub(crate) struct Table {
     pub(crate) router: Router,
     /// In the order of their names, which is how the router numbers them.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// What holds for connections that are opened now.
+    pub(crate) entrance: Arc<Entrance>,
 }
 
 /// Upstreams by name.
@@ -60,32 +64,43 @@ pub(crate) struct Tables {
     /// A table was put in force.
     is_there: AtomicBool,
     arrived: Notify,
+    /// What holds where a table says nothing.
+    settings: Settings,
 }
 
 impl Tables {
     /// An empty table: every request waits for the first one (see [`Tables::first`]), and is answered 421 when none comes.
     pub(crate) fn new(
+        settings: &Settings,
         events: UnboundedSender<EdgeEvent>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, String> {
-        let router = Router::new(&RoutingTable::default())?;
+        let empty = RoutingTable::default();
+        let router = Router::new(&empty)?;
         Ok(Self {
             current: ArcSwap::from_pointee(Table {
                 router,
                 upstreams: Vec::new(),
+                entrance: Arc::new(Entrance::new(settings, &empty.edge)),
             }),
             by_name: Mutex::default(),
             events,
             metrics,
             is_there: AtomicBool::new(false),
             arrived: Notify::new(),
+            settings: settings.clone(),
         })
+    }
+
+    /// A table was put in force.
+    pub(crate) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
     }
 
     /// Wait a while for the first table. Who comes while the edge begins is not told that nothing is served here.
     pub(crate) async fn first(&self) {
         let arrived = self.arrived.notified();
-        if !self.is_there.load(Ordering::Acquire) {
+        if !self.is_there() {
             let _ = tokio::time::timeout(FIRST_TABLE, arrived).await;
         }
     }
@@ -129,7 +144,12 @@ impl Tables {
             by_name.insert(name.clone(), upstream);
         }
         let upstreams = by_name.values().cloned().collect();
-        former.push(self.current.swap(Arc::new(Table { router, upstreams })));
+        let entrance = Arc::new(Entrance::new(&self.settings, &table.edge));
+        former.push(self.current.swap(Arc::new(Table {
+            router,
+            upstreams,
+            entrance,
+        })));
         self.is_there.store(true, Ordering::Release);
         self.arrived.notify_waiters();
         // After the swap, so that no new request can still choose one of these.

@@ -1,6 +1,7 @@
 //! What one `stead.toml` says, after validation. Everything that may be left out is an
 //! `Option` or has its default filled in; nothing in here is resolved against a machine yet.
 
+mod edge;
 pub mod keys;
 mod parse;
 mod process;
@@ -11,6 +12,8 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigErrors;
 use crate::network::Network;
@@ -34,6 +37,8 @@ pub struct Manifest {
     pub release_command: Option<String>,
     /// Host names and paths, in file order. Empty: every host goes to `web`.
     pub route: Vec<Route>,
+    /// How visitors come in.
+    pub edge: Edge,
     /// Environment variables given to every process, job and the release command.
     pub env: BTreeMap<String, String>,
     /// Environment variables whose values are never in the file.
@@ -254,6 +259,11 @@ pub struct Route {
     /// `"404"`, or a class, `"5xx"` → an HTML file of up to 256 KB. What the app answers is never replaced, and who
     /// prefers JSON gets JSON.
     pub errors: BTreeMap<String, String>,
+    /// How many requests one address may send to this route in the long run: `"10/s"`, `"300/m"`, `"1000/h"`. Whoever
+    /// sends more is answered 429 and told when to come again. Files count too. IPv6 addresses count by their /64.
+    pub rate: Option<Rate>,
+    /// How many requests may come at once before `rate` holds them up.
+    pub burst: Option<u32>,
 }
 
 /// `maintenance = true` or a path.
@@ -263,6 +273,53 @@ pub enum Maintenance {
     Now,
     /// While this file exists.
     While(String),
+}
+
+/// `rate = "10/s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// So many requests, at least 1.
+    pub count: u32,
+    /// In so much time.
+    pub per: Duration,
+}
+
+/// How visitors come in: what holds for all routes. A connection keeps what held when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Edge {
+    /// Proxies before Stead: addresses, networks, or `"private"` for all addresses that are not routed on the
+    /// internet. What they say of the visitor (`X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`,
+    /// `X-Forwarded-Port`, `Forwarded`) and their `X-Request-ID` is believed; nobody else's is. The visitor is the
+    /// rightmost address that is not trusted. Each proxy must set or take out each of these headers.
+    pub trusted: Vec<Network>,
+    /// The one header that a trusted proxy names the visitor in: `"X-Forwarded-For"`, `"Forwarded"` or `"X-Real-IP"`. Say it
+    /// when the proxy does not write `X-Forwarded-For`: else a visitor could.
+    pub visitor_header: Option<VisitorHeader>,
+    /// The trusted ones begin each connection with a PROXY protocol header, version 1 or 2. One who does not is
+    /// not let in, and nobody else's header is read.
+    pub proxy_protocol: bool,
+    /// From the first byte of a request to the end of its head; then the visitor gets 408.
+    pub header_timeout: Option<Duration>,
+    /// How long a connection may be silent between two requests.
+    pub idle_timeout: Option<Duration>,
+    /// The longest pause within a request's body, or within the reading of a response. Who sends a body must send at
+    /// least 4 KB of it in this time, from the first 256 KB on 64 KB.
+    pub stall_timeout: Option<Duration>,
+    /// How many connections one address may have open; more are closed at once. IPv6 addresses count by their /64.
+    /// Trusted proxies may have any number.
+    pub connections: Option<u32>,
+}
+
+/// Where a trusted proxy says who the visitor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VisitorHeader {
+    /// Addresses in a row; each proxy appends whom it saw.
+    XForwardedFor,
+    /// The same with more about each (RFC 7239).
+    Forwarded,
+    /// One address.
+    XRealIp,
 }
 
 /// An environment variable whose value is never in the file.

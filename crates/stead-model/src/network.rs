@@ -36,6 +36,16 @@ impl Network {
             .collect()
     }
 
+    /// Whether the address is not routed on the internet: one of those that are called `private`, or of one link.
+    pub fn is_private(address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+            IpAddr::V6(v6) => {
+                v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local()
+            }
+        }
+    }
+
     /// Whether `address` is in it. An IPv4 address mapped to IPv6 counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::manifest::{Count, Health, Job};
+use crate::manifest::{Count, Edge, Health, Job};
 use crate::routing::{Route, Timeouts};
 
 /// A numbered, immutable set: code, environment, configuration, jobs and routes.
@@ -32,6 +32,8 @@ pub struct Release {
     pub jobs: BTreeMap<String, Job>,
     /// The app's part of the routing table. An upstream is named `<app>.<process>`.
     pub routes: Vec<Route>,
+    /// How visitors come in.
+    pub edge: Edge,
 }
 
 /// One process of a release, resolved: the argument vector is final but for `{placeholders}` below.

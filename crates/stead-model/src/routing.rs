@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::{Edge, Rate};
 use crate::network::Network;
 use crate::release::Protocol;
 
@@ -19,6 +20,9 @@ pub struct RoutingTable {
     pub routes: Vec<Route>,
     /// By name, `<app>.<process>`.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// How visitors come in.
+    #[serde(default)]
+    pub edge: Edge,
 }
 
 /// Host names and a path prefix → a target.
@@ -38,6 +42,9 @@ pub struct Route {
     /// What else holds for its requests and responses; `None`, for most routes: nothing.
     #[serde(default)]
     pub rules: Option<Box<Rules>>,
+    /// How many requests one address may send.
+    #[serde(default)]
+    pub limit: Option<RateLimit>,
 }
 
 /// What a route asks beyond its target.
@@ -80,6 +87,17 @@ pub struct Moved {
     pub to: String,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
+}
+
+/// How many requests one address may send to the routes that have this limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Routes that name the same count together; it stays the same from one table to the next.
+    pub name: String,
+    /// In the long run.
+    pub rate: Rate,
+    /// So many at once, at least 1.
+    pub burst: u32,
 }
 
 /// What a route says of times; `None`: as its upstream says.

@@ -20,6 +20,7 @@ fn inherited_variables_stay_unless_they_describe_another_program() {
         processes: BTreeMap::new(),
         jobs: BTreeMap::new(),
         routes: Vec::new(),
+        edge: stead_model::manifest::Edge::default(),
     };
     let inherited = [
         ("PATH", "/usr/bin"),

@@ -97,6 +97,7 @@ impl Runtime {
             generation,
             routes: release.routes.clone(),
             upstreams,
+            edge: release.edge.clone(),
         }
     }
 

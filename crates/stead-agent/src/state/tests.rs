@@ -15,6 +15,7 @@ fn release(code: &Path) -> Release {
         processes: BTreeMap::new(),
         jobs: BTreeMap::new(),
         routes: Vec::new(),
+        edge: stead_model::manifest::Edge::default(),
     }
 }
 

@@ -425,7 +425,9 @@ impl App {
                 body_limit: 1 << 20,
                 timeouts: stead_model::routing::RouteTimeouts::default(),
                 rules: None,
+                limit: None,
             }],
+            edge: stead_model::manifest::Edge::default(),
         }
     }
 

@@ -30,6 +30,9 @@ pub(super) const PACE: Duration = Duration::from_secs(10);
 const SMALL: usize = 16 * 1024;
 /// All bodies together that are coming in and are not small, bytes. More go to disk at once, or are answered 503.
 const BODIES_LIMIT: usize = 128 * 1024 * 1024;
+/// So much of a body must come in the stall time, bytes; of one that is put on disk [`BODY_STEP`]. Who sends less often than
+/// that does not want to be served.
+const SMALL_STEP: usize = 4 * 1024;
 /// Bytes that are put on disk in one go.
 const PIECE: usize = 64 * 1024;
 
@@ -65,6 +68,8 @@ impl Request<'_> {
         self.send_continue().await?;
         let began = Instant::now();
         let mut held = Held::new(self.shared);
+        let stall = self.connection.entrance.stall_timeout;
+        let (mut until, mut seen) = (began + stall, 0);
         loop {
             let bytes = &mut taken.bytes.0;
             let room = INLINE_LIMIT - bytes.len();
@@ -73,6 +78,7 @@ impl Request<'_> {
             });
             let used = used.map_err(Failure::Body)?;
             self.visitor.input.consume(used);
+            seen += used;
             if body.is_done() {
                 return Ok(taken);
             }
@@ -92,7 +98,10 @@ impl Request<'_> {
                     None => Err(Failure::Crowded),
                 };
             }
-            self.deadline.set(self.shared.settings.stall_timeout);
+            if seen >= SMALL_STEP {
+                (until, seen) = (Instant::now() + stall, 0);
+            }
+            self.deadline.set_at(until);
             self.fill(body, INLINE_LIMIT).await?;
         }
     }
@@ -117,7 +126,7 @@ impl Request<'_> {
                 };
             }
         };
-        let stall = self.shared.settings.stall_timeout;
+        let stall = self.connection.entrance.stall_timeout;
         let mut piece = spooled.append(std::mem::take(&mut taken.bytes.0)).await?;
         piece.shrink_to(PIECE);
         held.set(0);
@@ -172,7 +181,7 @@ impl Request<'_> {
     async fn send_continue(&mut self) -> Result<(), Failure> {
         if self.head.expects_continue && self.visitor.input.is_empty() {
             self.response.interim_continue(&mut self.visitor.output);
-            let stall = self.shared.settings.stall_timeout;
+            let stall = self.connection.entrance.stall_timeout;
             self.deadline.set(stall);
             let flushed = connection::flush(self.visitor, self.deadline, stall).await;
             flushed.map_err(|_| Failure::Visitor)?;

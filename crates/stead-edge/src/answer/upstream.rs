@@ -184,7 +184,7 @@ impl Request<'_> {
                 }
                 Ok((End::Upgraded, unread)) => {
                     // Over HTTP/2 the edge has its own word for the 101.
-                    let stall = self.shared.settings.stall_timeout;
+                    let stall = self.connection.entrance.stall_timeout;
                     let flushed = connection::flush(self.visitor, self.deadline, stall).await;
                     if flushed.is_err() {
                         return Next::Cut;
@@ -372,7 +372,7 @@ impl Request<'_> {
             Protocol::Uwsgi => Decoder::Http(HttpDecoder::new(self.head.is_head(), false)),
         };
         let received = std::mem::take(&mut stream.unread);
-        let stall = self.shared.settings.stall_timeout;
+        let stall = self.connection.entrance.stall_timeout;
         let exchange = Exchange {
             visitor: self.visitor,
             stream: &*stream,

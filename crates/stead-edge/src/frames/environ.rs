@@ -1,8 +1,10 @@
 //! The `environ` of PEP 3333, marshalled (CPython's marshal format, version 4; `Python/marshal.c`).
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{HEADER, PAYLOAD_LIMIT, header, request};
+use crate::entrance::Entrance;
 use crate::forward::Forwarded;
 use crate::head::{BodyLength, Head};
 use crate::tls::Facts;
@@ -20,6 +22,69 @@ pub(crate) struct Connection {
     pub(crate) scheme: &'static str,
     /// Of the handshake, when it came over TLS.
     pub(crate) tls: Option<Arc<Facts>>,
+    /// The visitor's address.
+    pub(crate) address: IpAddr,
+    /// All of it in one header: `for=192.0.2.1;proto=http` (RFC 7239).
+    pub(crate) element: Vec<u8>,
+    /// What held when the connection was opened.
+    pub(crate) entrance: Arc<Entrance>,
+    /// What this address says of other visitors is believed.
+    pub(crate) trusted: bool,
+    /// What a trusted proxy said beyond that, of one request.
+    pub(crate) told: Option<Box<Told>>,
+}
+
+/// What only a trusted proxy can say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// The host that the visitor asked for.
+    pub(crate) host: Option<Box<[u8]>>,
+    /// The port that the visitor came to, as text.
+    pub(crate) port: Option<String>,
+    /// The request's id: text that can stand anywhere.
+    pub(crate) id: Option<Box<str>>,
+}
+
+impl Connection {
+    /// A connection from `peer` to `local_port`.
+    pub(crate) fn new(
+        entrance: Arc<Entrance>,
+        peer: SocketAddr,
+        local_port: u16,
+        scheme: &'static str,
+    ) -> Self {
+        let address = peer.ip().to_canonical();
+        let mut connection = Self {
+            remote: address.to_string(),
+            remote_port: peer.port().to_string(),
+            local_port: local_port.to_string(),
+            scheme,
+            tls: None,
+            address,
+            element: Vec::new(),
+            trusted: entrance.trusts(address),
+            entrance,
+            told: None,
+        };
+        connection.describe();
+        connection
+    }
+
+    /// Write `element`; to be called when anything else has changed. A host has no character that would have to be
+    /// escaped.
+    pub(crate) fn describe(&mut self) {
+        let (open, close) = match self.address {
+            IpAddr::V4(_) => ("", ""),
+            IpAddr::V6(_) => ("\"[", "]\""),
+        };
+        let (remote, scheme) = (&self.remote, self.scheme);
+        self.element = format!("for={open}{remote}{close};proto={scheme}").into_bytes();
+        if let Some(host) = self.told.as_ref().and_then(|told| told.host.as_ref()) {
+            self.element.extend_from_slice(b";host=\"");
+            self.element.extend_from_slice(host);
+            self.element.push(b'"');
+        }
+    }
 }
 
 /// Append the request frame for `head`: whole with its `body`, or streamed.

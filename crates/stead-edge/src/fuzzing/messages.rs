@@ -51,13 +51,8 @@ pub fn forwarded(input: &[u8]) {
     let Ok(Parsed::Complete(_)) = head.parse(input) else {
         return;
     };
-    let connection = Connection {
-        remote: "192.0.2.1".into(),
-        remote_port: "4711".into(),
-        local_port: "8000".into(),
-        scheme: "http",
-        tls: None,
-    };
+    let peer = ([192, 0, 2, 1], 4711).into();
+    let connection = Connection::new(Default::default(), peer, 8000, "http");
     let id = *b"0123456789abcdef0123456789abcdef";
     let forwarded = Forwarded::new(&head, &connection, &id);
     let has_body = head.body != BodyLength::None;

@@ -312,12 +312,12 @@ impl<'a> Session<'a> {
 
     /// What has taken too long.
     fn overdue(&mut self) -> Option<io::Result<Ending>> {
-        let settings = &self.shared.settings;
-        let (stall, now) = (settings.stall_timeout, self.now);
+        let entrance = &self.connection.entrance;
+        let (stall, now) = (entrance.stall_timeout, self.now);
         if !self.visitor.output.is_empty() && now >= self.wrote_at + stall {
             return Some(Err(io::ErrorKind::TimedOut.into()));
         }
-        let late = |since: Instant| now >= since + settings.header_timeout;
+        let late = |since: Instant| now >= since + entrance.header_timeout;
         if self.block.as_ref().is_some_and(|block| late(block.since)) {
             return Some(Ok(Ending::GoAway(Code::EnhanceYourCalm)));
         }
@@ -341,29 +341,29 @@ impl<'a> Session<'a> {
 
     /// Before a connection was used at all, it is not waited for as long as between two requests.
     fn idle(&self) -> Duration {
-        let settings = &self.shared.settings;
+        let entrance = &self.connection.entrance;
         if self.last == 0 {
-            settings.header_timeout
+            entrance.header_timeout
         } else {
-            settings.idle_timeout
+            entrance.idle_timeout
         }
     }
 
     /// When to look again: no later than the first thing that may take too long. What begins after this was
     /// asked has at least the shortest of all times.
     fn due(&self) -> Instant {
-        let settings = &self.shared.settings;
-        let stall = settings.stall_timeout;
+        let entrance = &self.connection.entrance;
+        let stall = entrance.stall_timeout;
         let shortest = stall
-            .min(settings.idle_timeout)
-            .min(settings.header_timeout);
+            .min(entrance.idle_timeout)
+            .min(entrance.header_timeout);
         let mut due = self.now + shortest;
         let mut sooner = |at: Instant| due = due.min(at);
         if !self.visitor.output.is_empty() {
             sooner(self.wrote_at + stall);
         }
         if let Some(block) = &self.block {
-            sooner(block.since + settings.header_timeout);
+            sooner(block.since + entrance.header_timeout);
         }
         if self.open == 0 {
             sooner(self.idle_since + self.idle());

@@ -147,7 +147,7 @@ impl Wake for SlotWake {
 
 /// Answer one request of the pipe after the other.
 async fn answer_all(shared: Arc<Shared>, connection: Arc<frames::Connection>, pipe: Pipe) {
-    let stall = shared.settings.stall_timeout;
+    let stall = connection.entrance.stall_timeout;
     let mut visitor = Visitor::new(Transport::Stream(pipe.clone()));
     let mut head = Head::default();
     let mut deadline = Deadline::after(stall);

@@ -21,6 +21,9 @@ pub(super) struct Snapshot {
     pub(super) connections: u64,
     pub(super) accepted: u64,
     pub(super) accept_pauses: u64,
+    pub(super) crowded: u64,
+    pub(super) unintroduced: u64,
+    pub(super) limited: u64,
     pub(super) dropped_lines: u64,
     pub(super) spooled: u64,
     pub(super) handshakes: Counted,
@@ -82,6 +85,21 @@ impl Snapshot {
                 "stead_accept_pauses",
                 "How often accepting paused because there were no descriptors left",
                 self.accept_pauses,
+            ),
+            (
+                "stead_connections_crowded",
+                "Connections that were closed at once, since their address has as many as it may have",
+                self.crowded,
+            ),
+            (
+                "stead_connections_unintroduced",
+                "Connections of trusted proxies that were closed, since no PROXY protocol header came",
+                self.unintroduced,
+            ),
+            (
+                "stead_requests_limited",
+                "Requests that were answered 429, since their address sent more than the route's rate",
+                self.limited,
             ),
             (
                 "stead_access_log_dropped_lines",

@@ -37,6 +37,7 @@ fn route(hosts: &[&str], path: &str, target: ModelTarget) -> Route {
         body_limit: 1,
         timeouts: RouteTimeouts::default(),
         rules: None,
+        limit: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn table(routes: Vec<Route>) -> RoutingTable {
         upstreams: [("a", 1), ("b", 2), ("c", 3)]
             .map(|(name, id)| (name.to_owned(), upstream(id)))
             .into(),
+        ..RoutingTable::default()
     }
 }
 

@@ -70,6 +70,7 @@ fn a_visitor_cannot_say_what_the_edge_says() {
             }
             assert_eq!(request.values("x-forwarded-proto"), ["http"]);
             assert_eq!(request.values("x-forwarded-host"), ["a"]);
+            assert_eq!(request.values("forwarded"), ["for=127.0.0.1;proto=http"]);
             assert_eq!(request.values("x-request-id"), request.stamps);
         }
     }

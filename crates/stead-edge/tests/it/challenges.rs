@@ -14,6 +14,7 @@ fn route(hosts: &[&str], target: Target) -> Route {
         body_limit: 1 << 20,
         timeouts: RouteTimeouts::default(),
         rules: None,
+        limit: None,
     }
 }
 
@@ -64,7 +65,7 @@ fn a_known_token_is_answered_before_routes_and_redirects_and_others_are_requests
                     }),
                 ),
             ],
-            upstreams: Default::default(),
+            ..RoutingTable::default()
         },
     );
     answers(&mut running, 1, &[("token", "token.thumbprint")]);

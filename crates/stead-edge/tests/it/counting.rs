@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stead_edge::fuzzing::reference::{self, Reading};
+use stead_model::manifest::Edge;
 use stead_model::release::Protocol;
-use stead_model::routing::{Address, Instance, InstanceId};
+use stead_model::routing::{Address, Instance, InstanceId, RoutingTable};
 
 use crate::running::{PATIENCE, Running, Worker, table, upstream};
 
@@ -145,6 +146,11 @@ impl Counting {
     }
 
     pub(crate) fn start(protocol: Protocol) -> Self {
+        Self::with(protocol, Edge::default())
+    }
+
+    /// Visitors come in as `edge` says.
+    pub(crate) fn with(protocol: Protocol, edge: Edge) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (mut worker, mut journal) = (None, None);
@@ -159,7 +165,10 @@ impl Counting {
         } else {
             listen(folder.path(), protocol, &seen)
         };
-        let running = Running::start(table(upstream(protocol, vec![instance])));
+        let running = Running::start(RoutingTable {
+            edge,
+            ..table(upstream(protocol, vec![instance]))
+        });
         Self {
             running,
             seen,

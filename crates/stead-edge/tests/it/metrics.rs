@@ -27,7 +27,7 @@ fn ask(socket: &Path, request: &str) -> String {
     answer
 }
 
-fn scrape(socket: &Path) -> String {
+pub(crate) fn scrape(socket: &Path) -> String {
     let answer = ask(socket, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -36,7 +36,7 @@ fn scrape(socket: &Path) -> String {
 }
 
 /// The value of the sample of that name and with these labels.
-fn value(text: &str, sample: &str) -> Option<f64> {
+pub(crate) fn value(text: &str, sample: &str) -> Option<f64> {
     let line = text.lines().find(|line| {
         line.strip_prefix(sample)
             .is_some_and(|rest| rest.starts_with(' '))

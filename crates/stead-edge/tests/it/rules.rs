@@ -196,6 +196,7 @@ fn paths_are_sent_elsewhere_with_what_follows_and_the_query() {
         body_limit: 0,
         timeouts: Default::default(),
         rules: None,
+        limit: None,
     };
     let mut shop = route("/shop", Target::Moved(moved("/", 301)));
     shop.rules = Some(Box::new(Rules {
@@ -213,7 +214,7 @@ fn paths_are_sent_elsewhere_with_what_follows_and_the_query() {
             ),
             shop,
         ],
-        upstreams: Default::default(),
+        ..RoutingTable::default()
     });
     for (path, status, location) in [
         ("/old", 308, "/new"),

@@ -114,8 +114,10 @@ pub(crate) fn table(upstream: Upstream) -> RoutingTable {
             body_limit: 64 << 20,
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
+            limit: None,
         }],
         upstreams: [("test.web".to_owned(), upstream)].into(),
+        ..RoutingTable::default()
     }
 }
 

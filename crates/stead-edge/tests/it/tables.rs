@@ -145,6 +145,7 @@ fn a_table_that_is_not_valid_changes_nothing() {
         body_limit: 1,
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
+        limit: None,
     });
     running
         .edge
@@ -217,6 +218,7 @@ fn files_come_from_their_folder_and_the_rest_from_the_app() {
         body_limit: 0,
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
+        limit: None,
     });
     let running = Running::start(with_files);
     let file = running.get("/static/style.css");

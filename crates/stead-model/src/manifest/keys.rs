@@ -62,9 +62,9 @@ const STRING_TABLE: &str = "a table of strings";
 const ONE_OF_FIVE: &str = "one of `wsgi`, `asgi`, `command`, `static`, `uwsgi` is required";
 
 /// All of it, in the order of the reference.
-pub static TABLES: [&Table; 12] = [
-    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &ENV, &SECRET, &VOLUME, &SERVICE,
-    &HOSTS,
+pub static TABLES: [&Table; 13] = [
+    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ENV, &SECRET, &VOLUME,
+    &SERVICE, &HOSTS,
 ];
 
 pub(super) static TOP: Table = Table {
@@ -454,6 +454,74 @@ pub(super) static ROUTE: Table = Table {
             "Stead's own pages",
             "{ \"404\" = \"errors/404.html\", \"5xx\" = \"errors/5xx.html\" }",
         ),
+        key("rate", "Route::rate", STRING, "no limit", "\"10/s\""),
+        key(
+            "burst",
+            "Route::burst",
+            WHOLE_NUMBER,
+            "as many as `rate` counts",
+            "20",
+        ),
+    ],
+    free: false,
+    not_yet: None,
+};
+
+pub(super) static EDGE: Table = Table {
+    path: "edge",
+    example: "edge",
+    doc_type: "Edge",
+    doc: "",
+    keys: &[
+        key(
+            "trusted",
+            "Edge::trusted",
+            STRINGS,
+            "nobody",
+            "[\"10.0.0.0/8\", \"2001:db8::7\"]",
+        ),
+        key(
+            "visitor-header",
+            "Edge::visitor_header",
+            STRING,
+            "`\"X-Forwarded-For\"`, and `\"Forwarded\"` when that is not there",
+            "\"X-Real-IP\"",
+        ),
+        key(
+            "proxy-protocol",
+            "Edge::proxy_protocol",
+            BOOLEAN,
+            "`false`",
+            "true",
+        ),
+        key(
+            "header-timeout",
+            "Edge::header_timeout",
+            DURATION,
+            "`\"20s\"`",
+            "\"10s\"",
+        ),
+        key(
+            "idle-timeout",
+            "Edge::idle_timeout",
+            DURATION,
+            "`\"75s\"`",
+            "\"2m\"",
+        ),
+        key(
+            "stall-timeout",
+            "Edge::stall_timeout",
+            DURATION,
+            "`\"60s\"`",
+            "\"30s\"",
+        ),
+        key(
+            "connections",
+            "Edge::connections",
+            WHOLE_NUMBER,
+            "1000, and no limit for private addresses",
+            "100",
+        ),
     ],
     free: false,
     not_yet: None,
@@ -575,6 +643,14 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("route", "response-headers", "headers"),
     ("route", "hide-headers", "remove-headers"),
     ("route", "max-body", "body-limit"),
+    ("route", "rate-limit", "rate"),
+    ("route", "limit", "rate"),
+    ("edge", "trusted-proxies", "trusted"),
+    ("edge", "trust", "trusted"),
+    ("edge", "keepalive", "idle-timeout"),
+    ("edge", "keep-alive", "idle-timeout"),
+    ("edge", "body-timeout", "stall-timeout"),
+    ("edge", "max-connections", "connections"),
     ("volume.NAME", "dir", "path"),
     ("volume.NAME", "mount", "path"),
 ];

@@ -107,7 +107,13 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         maintenance: rules::maintenance(section),
         maintenance_allow: rules::networks(section, "maintenance-allow"),
         errors: rules::errors(section),
+        rate: section.string("rate", values::rate),
+        burst: section.number("burst", 1, 1_000_000),
     };
+    if section.has("burst") && !section.has_or_means("rate") {
+        let hint = "for example: rate = \"10/s\"".to_owned();
+        section.conflict("burst", "it is only of use with a `rate`", hint);
+    }
     section.within_total(
         &[
             ("timeout", route.timeout),

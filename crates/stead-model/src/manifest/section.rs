@@ -267,6 +267,20 @@ impl<'a> Section<'a> {
         )
     }
 
+    /// A whole number between two others, both allowed.
+    pub(crate) fn number(&self, name: &str, least: u32, most: u32) -> Option<u32> {
+        self.read(name, |value| {
+            let written = value.as_integer().ok_or(None)?.as_str();
+            match written.parse::<u32>() {
+                Ok(number) if (least..=most).contains(&number) => Ok(number),
+                _ => Err(Some(Problem::new(format!(
+                    "`{}` is not between {least} and {most}",
+                    shorten(written)
+                )))),
+            }
+        })
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
         self.read(name, |value| value.as_bool().ok_or(None))

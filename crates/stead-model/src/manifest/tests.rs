@@ -74,6 +74,11 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     _ => "wsgi = \"shop:app\"\n",
                 });
             }
+            around.push_str(match (path, key.name) {
+                ("route", "burst") => "rate = \"10/s\"\n",
+                ("edge", "proxy-protocol" | "visitor-header") => "trusted = [\"private\"]\n",
+                _ => "",
+            });
             if path == "job.refresh" {
                 for (name, value) in [("command", "\"x\""), ("schedule", "\"@daily\"")] {
                     if key.name != name {

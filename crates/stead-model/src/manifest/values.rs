@@ -1,6 +1,7 @@
 //! What a single value may be. Pure functions from text to value, or why not.
 
 mod http;
+mod rate;
 mod source;
 mod web;
 
@@ -14,6 +15,7 @@ pub(crate) use http::{
     destination, error_status, header_value, networks, password_hash, request_header,
     response_header, user_name,
 };
+pub(crate) use rate::rate;
 pub(crate) use source::{date, entry_point, package, path_below, python_version, relative_path};
 pub(crate) use web::{host, status_range, url_path, url_prefix};
 

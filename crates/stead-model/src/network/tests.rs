@@ -55,4 +55,20 @@ fn a_network_is_read_as_it_is_written() {
         assert_eq!(network(text).to_string(), text);
     }
     assert_eq!(Network::private().len(), PRIVATE.len());
+    for (address, private) in [
+        ("127.0.0.1", true),
+        ("10.1.2.3", true),
+        ("172.16.0.1", true),
+        ("172.32.0.1", false),
+        ("192.168.7.7", true),
+        ("::1", true),
+        ("fd00::7", true),
+        ("::ffff:10.0.0.1", true),
+        ("203.0.113.7", false),
+        ("2001:db8::7", false),
+    ] {
+        let address = address.parse().unwrap();
+        assert_eq!(Network::is_private(address), private, "{address}");
+        assert_eq!(Network::any(&Network::private(), address), private);
+    }
 }

@@ -120,7 +120,9 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
             body_limit: 100 * 1024 * 1024,
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: closed,
+            limit: None,
         }],
+        edge: manifest.edge.clone(),
         upstreams: BTreeMap::from([(
             name,
             Upstream {
@@ -152,6 +154,7 @@ mod tests {
             body_limit: 1,
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
+            limit: None,
         }
     }
 

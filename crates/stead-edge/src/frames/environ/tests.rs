@@ -47,13 +47,8 @@ fn python_reads_what_is_marshalled() {
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(), None, vec![("kind", "2".into())]),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(), Some(b""), vec![("kind", "1".into()), ("body", String::new())]),
     ];
-    let connection = Connection {
-        remote: "2001:db8::1".into(),
-        remote_port: "4711".into(),
-        local_port: "8000".into(),
-        scheme: "http",
-        tls: None,
-    };
+    let peer = "[2001:db8::1]:4711".parse().unwrap();
+    let connection = Connection::new(Default::default(), peer, 8000, "http");
     let mut frames = Vec::new();
     for (request, body, _) in &cases {
         let mut head = Head::default();

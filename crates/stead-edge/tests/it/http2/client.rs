@@ -242,8 +242,9 @@ pub(super) fn folder_table(root: &Path) -> RoutingTable {
             body_limit: 0,
             timeouts: Default::default(),
             rules: None,
+            limit: None,
         }],
-        upstreams: Default::default(),
+        ..RoutingTable::default()
     }
 }
 

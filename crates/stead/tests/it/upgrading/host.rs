@@ -257,6 +257,7 @@ pub(crate) fn table_of(generation: u64, protocol: Protocol, servers: &[&Server])
         generation,
         routes: vec![route],
         upstreams: [("shop.web".to_owned(), upstream)].into(),
+        ..RoutingTable::default()
     }
 }
 
