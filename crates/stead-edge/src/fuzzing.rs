@@ -23,8 +23,10 @@ mod lists;
 mod messages;
 mod negotiation;
 pub mod reference;
+mod visitors;
 
 pub use messages::{forwarded, message_length};
+pub use visitors::{forwarding_headers, proxy_header};
 
 /// A target that is accepted decodes to a path without a way up.
 pub fn request_path(target: &[u8]) {
@@ -297,6 +299,8 @@ pub fn replay(target: &str, input: &[u8]) {
         "request_head" => return request_head(input),
         "message_length" => return message_length(input),
         "forwarded" => return forwarded(input),
+        "forwarding_headers" => return forwarding_headers(input),
+        "proxy_header" => return proxy_header(input),
         "header_list" => return lists::header_list(input),
         "accept_encoding" => return negotiation::accept_encoding(input),
         "authorization" => return negotiation::authorization(input),
