@@ -59,7 +59,8 @@ pub(crate) fn serve(table: RoutingTable, settings: Settings) -> bool {
         return false;
     }
     let running = Running::with(settings, table);
-    println!("listens at {}", running.address);
+    let line = format!("listens at {}\n", running.address);
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     true
 }
