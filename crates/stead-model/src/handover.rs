@@ -26,6 +26,10 @@ pub const PROTOCOL: u32 = 1;
 /// From the edge that is replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the first message is the largest, and there is one of it"
+)]
 pub enum FromOld {
     /// The first line.
     Hello {
