@@ -407,6 +407,7 @@ fn errors_have_the_pages_that_the_route_gives_them() {
         body_limit: 1,
         timeouts: Default::default(),
         rules: rules.clone(),
+        limit: None,
     };
     let files = Target::Folder(Folder {
         root: site.path().to_owned(),
