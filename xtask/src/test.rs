@@ -30,7 +30,9 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run beside Rust itself. Everything else comes from package registries.
-const NEEDS: [setup::Need; 6] = [
+const NEEDS: [setup::Need; 7] = [
+    // Let's Encrypt's own certificate authority for tests, with a DNS server.
+    need("pebble", "pebble"),
     need("git", "git"),
     need("python3", "python3"),
     need("node", "nodejs"),

@@ -30,6 +30,10 @@
 //! environment and a session of its own; the agent tells the keeper each session. So nothing gets away:
 //! not a program that forked twice, nor one that took a session of its own, nor one that overwrote its environment.
 //!
+//! # Certificates
+//! [`certificates`] is a loop of its own beside that one: an app that does not start holds up no renewal, and an
+//! authority that hangs no app.
+//!
 //! # What was decided
 //! - **Environment** (`environment.rs`): everything of Stead's own is inherited but what describes a terminal, a
 //!   shell, another virtual environment, supervisor or address; then `[env]`, secrets, and what Stead says.
@@ -57,6 +61,7 @@ use stead_model::release::Release;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 mod api;
+pub mod certificates;
 mod clock;
 mod environment;
 pub mod host;

@@ -1,6 +1,7 @@
 //! What one `stead.toml` says, after validation. Everything that may be left out is an
 //! `Option` or has its default filled in; nothing in here is resolved against a machine yet.
 
+mod acme;
 mod edge;
 pub mod keys;
 mod parse;
@@ -39,6 +40,8 @@ pub struct Manifest {
     pub route: Vec<Route>,
     /// How visitors come in.
     pub edge: Edge,
+    /// Where certificates come from, when it is not as usual.
+    pub acme: Acme,
     /// Environment variables given to every process, job and the release command.
     pub env: BTreeMap<String, String>,
     /// Environment variables whose values are never in the file.
@@ -320,6 +323,64 @@ pub enum VisitorHeader {
     Forwarded,
     /// One address.
     XRealIp,
+}
+
+/// Where the certificates of the routes' hosts come from, and how. Without this table they come from Let's Encrypt.
+/// See [certificates](certificates.md).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Acme {
+    /// Where the authority writes to when something is wrong with the account. Not every authority wants one.
+    pub email: Option<String>,
+    /// The URL of the authority's directory (RFC 8555 section 7.1.1).
+    pub directory: Option<String>,
+    /// Let's Encrypt's staging environment: certificates that no browser trusts, for trying things out without limits.
+    pub staging: bool,
+    /// A PEM file with the roots that the directory's own certificate leads to, for an authority of your own. None
+    /// but these are trusted then.
+    pub ca_root: Option<String>,
+    /// How a host is proven to be yours: `"http-01"` (port 80 answers), `"tls-alpn-01"` (port 443 answers), `"dns-01"` (a
+    /// record in the DNS), `"auto"`: the first that works. Wildcards are always proven by `dns-01`.
+    pub challenge: ChallengeChoice,
+    /// Who holds the DNS records: `"cloudflare"` (`CLOUDFLARE_API_TOKEN`), `"alidns"` (`ALIBABA_CLOUD_ACCESS_KEY_ID`,
+    /// `ALIBABA_CLOUD_ACCESS_KEY_SECRET`) or `"route53"` (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`). The
+    /// credentials are files in `.stead/secrets` or environment variables of `stead up`, by these names.
+    pub dns: Option<DnsProvider>,
+    /// A program that makes and removes DNS records: its path and arguments. It is run with `present` or `cleanup`, the
+    /// record's name and its value after them, and must end with 0 when the record can be seen.
+    pub dns_program: Vec<String>,
+    /// The key identifier of an external account (RFC 8555 section 7.3.4), for authorities that want one. Its HMAC key, as the
+    /// authority shows it, is the secret `ACME_EAB_HMAC_KEY`: a file in `.stead/secrets` or an environment variable.
+    pub eab_kid: Option<String>,
+    /// A kind of certificate that the authority offers, `"shortlived"` say.
+    pub profile: Option<String>,
+    /// DNS servers that are asked where a host is, in place of those of `/etc/resolv.conf`: each an IP address, with a
+    /// port if it is not 53.
+    pub resolvers: Vec<std::net::SocketAddr>,
+}
+
+/// `challenge = "…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ChallengeChoice {
+    /// The first that works.
+    #[default]
+    Auto,
+    /// A token over plain HTTP.
+    Http,
+    /// A certificate over TLS.
+    TlsAlpn,
+    /// A record in the DNS.
+    Dns,
+}
+
+/// `dns = "…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsProvider {
+    /// Cloudflare, API version 4.
+    Cloudflare,
+    /// Alibaba Cloud DNS, API version 2015-01-09.
+    Alidns,
+    /// Amazon Route 53, API version 2013-04-01.
+    Route53,
 }
 
 /// An environment variable whose value is never in the file.

@@ -4,6 +4,7 @@
 
 mod agent;
 mod api;
+mod cert;
 mod check;
 mod completions;
 mod edge;
@@ -71,6 +72,7 @@ enum Verb {
     Up(up::Arguments),
     Init(init::Arguments),
     Check(check::Arguments),
+    Cert(cert::Arguments),
     Host(host::Arguments),
     Edge(edge::Arguments),
     Agent(agent::Arguments),
@@ -104,6 +106,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Up(arguments)) => up::run(arguments, &terminal),
         Some(Verb::Init(arguments)) => init::run(&arguments, &terminal),
         Some(Verb::Check(arguments)) => check::run(&arguments, &terminal),
+        Some(Verb::Cert(arguments)) => cert::run(&arguments, &terminal),
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
         Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
         Some(Verb::Agent(arguments)) => agent::run(arguments),

@@ -60,6 +60,15 @@ pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
     }
 }
 
+/// What stands for every address that this machine has: IPv6's is for IPv4 visitors too, where there is IPv6.
+pub(crate) fn every_address() -> String {
+    let six = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    match listen(six) {
+        Ok(_) => "::".to_owned(),
+        Err(_) => "0.0.0.0".to_owned(),
+    }
+}
+
 /// Listen on one address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let family = match address {

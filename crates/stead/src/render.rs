@@ -4,6 +4,7 @@
 //! terminal that wants them. A reader that went away (`stead check | head -1`) is no error; facts that
 //! could not be written (`stead check > /dev/full`) are one, which [`Terminal::unwritten`] tells at the end.
 
+mod certificates;
 mod edge;
 mod error;
 mod facts;
@@ -18,6 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anstream::AutoStream;
 use indicatif::ProgressBar;
 
+pub(crate) use certificates::{
+    certificates_json, certificates_text, imported, renewals_json, renewals_text,
+};
 pub(crate) use edge::{cut_off, edge_status, upgraded};
 pub(crate) use facts::{check_json, check_text};
 pub(crate) use live::{Event, Live};

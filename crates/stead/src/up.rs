@@ -8,6 +8,7 @@
 
 mod browser;
 mod build;
+mod certificates;
 mod interrupt;
 pub(crate) mod limits;
 mod local_hosts;
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     /// A name or an address.
     pub(crate) host: String,
+    /// Get certificates for the hosts of the routes, and serve them at this port; 0 is any free one.
+    pub(crate) public: Option<u16>,
     /// Reload when the source changes.
     pub(crate) watch: bool,
     /// Open the browser when the app answers.
@@ -70,8 +73,14 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let descriptors = limits::raise()?;
     limits::try_threads()?;
     let listeners = listener::bind(&options.host, options.port)?;
+    let tls_listeners = match options.public {
+        Some(port) => listener::bind(&options.host, port)?,
+        None => Vec::new(),
+    };
     let state = state::State::open(&options.state, &loaded.manifest.app)?;
-    let (edge, edge_events) = start_edge(&options, &state, listeners)?;
+    let (mut edge, edge_events) = start_edge(&options, &state, listeners)?;
+    edge.listen_tls(tls_listeners)
+        .map_err(|error| Problem::new("cannot listen for TLS").cause(because(&error)))?;
     // Until the agent publishes its first table, visitors wait for an instance to come.
     let _ = edge
         .commands
@@ -87,6 +96,9 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let (live, printer) = Live::start(terminal)
         .map_err(|error| Problem::new("cannot start").cause(because(&error)))?;
     announce(&live, &options, &loaded);
+    if let Some(address) = edge.tls_addresses.first() {
+        live.say(format!("TLS at port {}", address.port()));
+    }
     let up = run::Up::new(
         options,
         descriptors,

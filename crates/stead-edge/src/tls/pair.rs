@@ -112,6 +112,16 @@ pub(crate) fn parse(chain: &[u8], key: &[u8]) -> Result<Pair, Wrong> {
     })
 }
 
+/// The same of what an authority is shown. Whether the two belong together is not compared: for that the certificate would have
+/// to be understood, and it has a critical extension that only an authority knows (RFC 8737 section 3).
+pub(crate) fn parse_challenge(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Wrong> {
+    let chain = certificates(chain).map_err(Wrong::Chain)?;
+    let key = self::key(key).map_err(Wrong::Key)?;
+    let signing = sign::any_supported_type(&key)
+        .map_err(|_| Wrong::Key("holds a key of a kind that is not supported".to_owned()))?;
+    Ok(Arc::new(CertifiedKey::new(chain, signing)))
+}
+
 /// Every certificate of a PEM file, at least one.
 pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text).collect();

@@ -53,8 +53,9 @@ impl Set {
         };
         for challenge in &table.challenges {
             let host: Box<str> = challenge.host.to_ascii_lowercase().into();
-            match pair::parse(challenge.chain_pem.as_bytes(), challenge.key_pem.as_bytes()) {
-                Ok(pair) => drop(set.challenges.insert(host, Arc::clone(&pair.certified))),
+            let (chain, key) = (&challenge.chain_pem, &challenge.key_pem);
+            match pair::parse_challenge(chain.as_bytes(), key.as_bytes()) {
+                Ok(certified) => drop(set.challenges.insert(host, certified)),
                 Err(_) => set.failed_challenges.push(CertificateProblem {
                     subject: challenge.host.clone(),
                     why: "the certificate that the authority is to be shown is broken".to_owned(),

@@ -62,8 +62,8 @@ const STRING_TABLE: &str = "a table of strings";
 const ONE_OF_FIVE: &str = "one of `wsgi`, `asgi`, `command`, `static`, `uwsgi` is required";
 
 /// All of it, in the order of the reference.
-pub static TABLES: [&Table; 13] = [
-    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ENV, &SECRET, &VOLUME,
+pub static TABLES: [&Table; 14] = [
+    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &ENV, &SECRET, &VOLUME,
     &SERVICE, &HOSTS,
 ];
 
@@ -527,6 +527,75 @@ pub(super) static EDGE: Table = Table {
     not_yet: None,
 };
 
+pub(super) static ACME: Table = Table {
+    path: "acme",
+    example: "acme",
+    doc_type: "Acme",
+    doc: "",
+    keys: &[
+        key(
+            "email",
+            "Acme::email",
+            STRING,
+            "none",
+            "\"ops@example.com\"",
+        ),
+        key(
+            "directory",
+            "Acme::directory",
+            STRING,
+            "that of Let's Encrypt",
+            "\"https://acme.zerossl.com/v2/DV90\"",
+        ),
+        key("staging", "Acme::staging", BOOLEAN, "`false`", "true"),
+        key(
+            "ca-root",
+            "Acme::ca_root",
+            STRING,
+            "the roots that this machine trusts",
+            "\"authority.pem\"",
+        ),
+        key(
+            "challenge",
+            "Acme::challenge",
+            STRING,
+            "`\"auto\"`",
+            "\"http-01\"",
+        ),
+        key("dns", "Acme::dns", STRING, "none", "\"cloudflare\""),
+        key(
+            "dns-program",
+            "Acme::dns_program",
+            STRINGS,
+            "none",
+            "[\"/usr/local/bin/dns-record\"]",
+        ),
+        key(
+            "eab-kid",
+            "Acme::eab_kid",
+            STRING,
+            "no external account",
+            "\"kid-1\"",
+        ),
+        key(
+            "profile",
+            "Acme::profile",
+            STRING,
+            "the authority's own choice",
+            "\"shortlived\"",
+        ),
+        key(
+            "resolvers",
+            "Acme::resolvers",
+            STRINGS,
+            "those of `/etc/resolv.conf`",
+            "[\"1.1.1.1\"]",
+        ),
+    ],
+    free: false,
+    not_yet: None,
+};
+
 pub(super) static ENV: Table = Table {
     path: "env",
     example: "env",
@@ -629,6 +698,14 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("job.NAME", "run", "command"),
     ("job.NAME", "tz", "timezone"),
     ("job.NAME", "concurrency", "overlap"),
+    ("", "letsencrypt", "acme"),
+    ("acme", "mail", "email"),
+    ("acme", "contact", "email"),
+    ("acme", "url", "directory"),
+    ("acme", "server", "directory"),
+    ("acme", "ca", "directory"),
+    ("acme", "root", "ca-root"),
+    ("acme", "eab", "eab-kid"),
     ("route", "host", "hosts"),
     ("route", "domain", "hosts"),
     ("route", "domains", "hosts"),

@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys;
 use super::section::{Section, describe};
-use super::{Build, Job, Manifest, Overlap, Secret, Volume, edge, process, route, syntax, values};
+use super::{
+    Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, process, route, syntax, values,
+};
 use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
 
@@ -69,6 +71,9 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
             }
             section.string("command", values::shell_line)
         }),
+        acme: only(&top, &keys::ACME)
+            .map(|section| acme::read(&section))
+            .unwrap_or_default(),
         route: routes.into_iter().map(|(_, route)| route).collect(),
         edge: only(&top, &keys::EDGE)
             .map(|section| edge::read(&section))

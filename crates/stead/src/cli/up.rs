@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::LogFormat;
 use super::values;
+use crate::listener;
 use crate::problem::Problem;
 use crate::render::Terminal;
 use crate::source;
@@ -19,6 +20,7 @@ use crate::up::{self, AccessLog, Options};
   stead up shop --watch       reload when the source in `shop` changes
   stead up --port 0           at any free port, which is printed
   stead up --host 0.0.0.0     for visitors from other machines too
+  stead up --public           for the world: ports 80 and 443, certificates by themselves
 
 Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
 SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.
@@ -40,13 +42,21 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
-    /// Where visitors connect; 0 is any free port
-    #[arg(long, default_value_t = 8000, value_parser = values::port)]
-    port: u16,
+    /// Where visitors connect; 0 is any free port [default: 8000, with --public 80]
+    #[arg(long, value_parser = values::port)]
+    port: Option<u16>,
 
-    /// The name or address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
+    /// The name or address to listen on [default: 127.0.0.1, with --public every address]
+    #[arg(long)]
+    host: Option<String>,
+
+    /// Serve the world: get certificates for the hosts of the routes, and renew them
+    #[arg(long)]
+    public: bool,
+
+    /// Where visitors connect over TLS [default: 443]
+    #[arg(long, requires = "public", value_parser = values::port)]
+    tls_port: Option<u16>,
 
     /// Reload when the source changes
     #[arg(long)]
@@ -80,8 +90,15 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
     let options = Options {
         state: arguments.state.unwrap_or_else(|| dir.join(source::STATE)),
         dir,
-        port: arguments.port,
-        host: arguments.host,
+        port: arguments.port.unwrap_or(match arguments.public {
+            true => 80,
+            false => 8000,
+        }),
+        host: arguments.host.unwrap_or_else(|| match arguments.public {
+            true => listener::every_address(),
+            false => "127.0.0.1".to_owned(),
+        }),
+        public: arguments.public.then(|| arguments.tls_port.unwrap_or(443)),
         watch: arguments.watch,
         open: arguments.open,
         access_log,

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use stead_agent::certificates::CertificateWish;
 use stead_agent::{Control, Custody, Embedded, Report, Stopped};
 use stead_build::Source;
 use stead_edge::Edge;
@@ -14,6 +15,7 @@ use stead_model::messages::EdgeEvent;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::build::{self, Built};
+use super::certificates::{self, Keeping};
 use super::interrupt::{Interrupt, Signals};
 use super::state::State;
 use super::watch::{self, Change, Watch};
@@ -54,6 +56,10 @@ pub(super) struct Up {
     control: Option<UnboundedSender<Control>>,
     /// Where the edge's events go: the agent that runs.
     events_to: Option<UnboundedSender<EdgeEvent>>,
+    /// With `--public`.
+    certificates: Option<Keeping>,
+    /// What the release that is being loaded wants of it.
+    wish: Option<CertificateWish>,
     watch: Option<Watch>,
     drain: Option<Drain>,
     /// The longest drain of the newest release's processes.
@@ -112,6 +118,8 @@ impl Up {
             agent: None,
             control: None,
             events_to: None,
+            certificates: None,
+            wish: None,
             watch: None,
             drain: None,
             drain_time: Duration::from_secs(30),
@@ -136,6 +144,16 @@ impl Up {
                     .end_with(Problem::new("cannot listen to signals").cause(because(&error)));
             }
         };
+        if self.options.public.is_some() {
+            let port = self.edge.as_ref().and_then(|edge| edge.addresses.first());
+            let port = port.map_or(0, std::net::SocketAddr::port);
+            self.certificates = Some(Keeping::start(
+                &self.state.path,
+                self.edge_commands.clone(),
+                self.reports.0.clone(),
+                port,
+            ));
+        }
         let (change_sender, mut changes) = unbounded_channel();
         if self.options.watch {
             match Watch::start(&self.options.dir, &self.state.path, change_sender) {
@@ -153,7 +171,11 @@ impl Up {
                 biased;
                 interrupt = signals.next() => self.interrupted(interrupt),
                 Some(event) = self.edge_events.recv() => {
-                    if let Some(agent) = &self.events_to {
+                    let event = match &self.certificates {
+                        Some(certificates) => certificates.heard(event),
+                        None => Some(event),
+                    };
+                    if let (Some(agent), Some(event)) = (&self.events_to, event) {
                         let _ = agent.send(event);
                     }
                     None
@@ -200,6 +222,7 @@ impl Up {
             answered: None,
         });
         self.custody = Some(custody);
+        self.wish = Some(certificates::wish(&loaded.manifest, &self.options.dir));
         let host = self.options.host.clone();
         build::start(
             loaded,
@@ -372,6 +395,13 @@ impl Up {
             summary.push_str(count);
         }
         self.live.say(summary);
+        if let (Some(certificates), Some(wish)) = (&self.certificates, self.wish.take()) {
+            if wish.hosts.is_empty() {
+                let note = "no route names a host, so there is nothing to get a certificate for";
+                self.live.show(Event::Note(note.to_owned()));
+            }
+            certificates.want(wish);
+        }
         self.settled(true);
     }
 

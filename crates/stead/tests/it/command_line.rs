@@ -24,6 +24,7 @@ fn stead_alone_prints_help() {
       up           Run the app here: build it, start its instances, serve visitors
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
+      cert         The certificates of an app: list, renew, import
       host         Make a Linux machine a home for apps, and look after it
       edge         Accept visitors on a host, for the agent there
       agent        Keep a host as its apps want it
@@ -76,14 +77,16 @@ fn up_explains_itself() {
               [possible values: auto, always, never]
 
           --port <PORT>
-              Where visitors connect; 0 is any free port
-              
-              [default: 8000]
+              Where visitors connect; 0 is any free port [default: 8000, with --public 80]
 
           --host <HOST>
-              The name or address to listen on
-              
-              [default: 127.0.0.1]
+              The name or address to listen on [default: 127.0.0.1, with --public every address]
+
+          --public
+              Serve the world: get certificates for the hosts of the routes, and renew them
+
+          --tls-port <TLS_PORT>
+              Where visitors connect over TLS [default: 443]
 
           --watch
               Reload when the source changes
@@ -114,6 +117,7 @@ fn up_explains_itself() {
       stead up shop --watch       reload when the source in `shop` changes
       stead up --port 0           at any free port, which is printed
       stead up --host 0.0.0.0     for visitors from other machines too
+      stead up --public           for the world: ports 80 and 443, certificates by themselves
 
     Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
     SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.

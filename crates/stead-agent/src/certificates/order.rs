@@ -1,0 +1,348 @@
+//! One order: from the names to a certificate, with the questions of the authority in between.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use instant_acme::{
+    AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus,
+};
+use tokio::time::Instant;
+
+use super::attempts::Kind;
+use super::authority::{Authority, Trouble, is_nonce, kind_of, nonces, patiently, words};
+use super::offers::{Offer, Offers};
+
+/// For the authority to check all hosts of an order, and again to issue the certificate.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two looks: from, to.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// How a host is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Http,
+    TlsAlpn,
+    Dns,
+}
+
+/// What is ordered.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) hosts: &'a [String],
+    pub(crate) ways: &'a BTreeMap<String, Way>,
+    pub(crate) replaces: Option<CertificateIdentifier<'a>>,
+    pub(crate) profile: Option<&'a str>,
+}
+
+/// A certificate, PEM.
+pub(crate) struct Issued {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// These hosts could not be proven; the others may be ordered without them.
+    Hosts(Vec<(String, Trouble)>),
+    /// The whole order.
+    Order(Trouble),
+    /// The authority does not know our account.
+    NoAccount,
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self::Order(trouble)
+    }
+}
+
+impl Way {
+    fn kind(self) -> ChallengeType {
+        match self {
+            Self::Http => ChallengeType::Http01,
+            Self::TlsAlpn => ChallengeType::TlsAlpn01,
+            Self::Dns => ChallengeType::Dns01,
+        }
+    }
+}
+
+/// Order, prove, and fetch. `before` is called before the authority is told to issue: an error of it ends the order.
+pub(crate) async fn order(
+    authority: &Authority,
+    wish: Wish<'_>,
+    offers: &mut Offers<'_>,
+    before: impl FnOnce() -> Result<(), Trouble>,
+) -> Result<Issued, Failed> {
+    let identifiers: Vec<Identifier> = wish.hosts.iter().cloned().map(Identifier::Dns).collect();
+    let mut order = new_order(authority, &identifiers, &wish).await?;
+    let proven = prove(authority, &mut order, wish.ways, offers).await;
+    // Whatever came of it, nothing is answered any more.
+    offers.withdraw().await;
+    proven?;
+    wait_until(authority, &mut order, OrderStatus::Ready).await?;
+    before()?;
+    finish(authority, &mut order, wish.hosts).await
+}
+
+async fn new_order(
+    authority: &Authority,
+    identifiers: &[Identifier],
+    wish: &Wish<'_>,
+) -> Result<Order, Failed> {
+    let new = |replaces: Option<CertificateIdentifier<'_>>| {
+        let mut new = NewOrder::new(identifiers);
+        if let Some(profile) = wish.profile {
+            new = new.profile(profile);
+        }
+        match replaces {
+            Some(replaces) => new.replaces(replaces.into_owned()),
+            None => new,
+        }
+    };
+    let first = new(wish.replaces.clone());
+    match patiently!(authority.account.new_order(&first).await) {
+        Ok(order) => Ok(order),
+        Err(instant_acme::Error::Api(problem)) if kind_of(&problem) == "accountDoesNotExist" => {
+            Err(Failed::NoAccount)
+        }
+        // The authority has forgotten the former certificate, or takes it for replaced: that is no reason for none.
+        Err(_) if wish.replaces.is_some() => {
+            let plain = new(None);
+            let order = patiently!(authority.account.new_order(&plain).await);
+            order.map_err(|error| authority.trouble(error).into())
+        }
+        Err(error) => Err(authority.trouble(error).into()),
+    }
+}
+
+/// Answer every question, and wait until the authority has asked them.
+async fn prove(
+    authority: &Authority,
+    order: &mut Order,
+    ways: &BTreeMap<String, Way>,
+    offers: &mut Offers<'_>,
+) -> Result<(), Failed> {
+    let mut failed = Vec::new();
+    let (asked, refused) = questions(authority, order, ways).await?;
+    failed.extend(refused);
+    failed.extend(offers.make(&asked).await);
+    let offered: Vec<String> = asked
+        .iter()
+        .map(|offer| offer.host.clone())
+        .filter(|host| !failed.iter().any(|(other, _)| other == host))
+        .collect();
+    ready(authority, order, ways, &offered).await?;
+    failed.extend(checked(authority, order, ways, &offered).await?);
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Failed::Hosts(failed)),
+    }
+}
+
+/// What the authority asks of each host that it does not trust yet.
+async fn questions(
+    authority: &Authority,
+    order: &mut Order,
+    ways: &BTreeMap<String, Way>,
+) -> Result<(Vec<Offer>, Vec<(String, Trouble)>), Failed> {
+    let mut tries = 0;
+    'again: loop {
+        let (mut asked, mut failed) = (Vec::new(), Vec::new());
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = match next {
+                Ok(authorization) => authorization,
+                Err(error) if is_nonce(&error) && tries < nonces() => {
+                    tries += 1;
+                    continue 'again;
+                }
+                Err(error) => return Err(authority.trouble(error).into()),
+            };
+            let host = authorization.identifier().to_string();
+            match authorization.status {
+                AuthorizationStatus::Valid => continue,
+                AuthorizationStatus::Pending => {}
+                other => {
+                    let why = format!("the authority's check of it is over: {other:?}");
+                    failed.push((host, Trouble::new(Kind::Refused, why.to_lowercase())));
+                    continue;
+                }
+            }
+            let way = ways.get(&host).copied().unwrap_or(Way::Http);
+            match authorization.challenge(way.kind()) {
+                Some(challenge) => {
+                    let answer = challenge.key_authorization();
+                    asked.push(Offer {
+                        host,
+                        way,
+                        token: challenge.token.clone(),
+                        digest: answer.digest().as_ref().to_vec(),
+                        record: answer.dns_value(),
+                        answer: answer.as_str().to_owned(),
+                    });
+                }
+                None => {
+                    let why = format!("the authority does not offer {}", name(way));
+                    failed.push((host, Trouble::new(Kind::Refused, why)));
+                }
+            }
+        }
+        return Ok((asked, failed));
+    }
+}
+
+/// Tell the authority that it may ask.
+async fn ready(
+    authority: &Authority,
+    order: &mut Order,
+    ways: &BTreeMap<String, Way>,
+    offered: &[String],
+) -> Result<(), Failed> {
+    let mut authorizations = order.authorizations();
+    while let Some(next) = authorizations.next().await {
+        let mut authorization = next.map_err(|error| authority.trouble(error))?;
+        let host = authorization.identifier().to_string();
+        if !offered.contains(&host) {
+            continue;
+        }
+        let way = ways.get(&host).copied().unwrap_or(Way::Http);
+        let Some(mut challenge) = authorization.challenge(way.kind()) else {
+            continue;
+        };
+        match patiently!(challenge.set_ready().await) {
+            Ok(()) => {}
+            // What is wrong with the host is told when it is looked at.
+            Err(instant_acme::Error::Api(problem)) if problem.status.is_none_or(|s| s < 429) => {}
+            Err(error) => return Err(authority.trouble(error).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Wait until every host was checked; those that failed.
+async fn checked(
+    authority: &Authority,
+    order: &mut Order,
+    ways: &BTreeMap<String, Way>,
+    offered: &[String],
+) -> Result<Vec<(String, Trouble)>, Failed> {
+    let end = Instant::now() + PATIENCE;
+    let mut look = LOOKS.0;
+    loop {
+        let (mut failed, mut pending) = (Vec::new(), Vec::new());
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = next.map_err(|error| authority.trouble(error))?;
+            let host = authorization.identifier().to_string();
+            if !offered.contains(&host) {
+                continue;
+            }
+            if authorization.status == AuthorizationStatus::Pending {
+                let looked = patiently!(authorization.refresh().await.map(drop));
+                looked.map_err(|error| authority.trouble(error))?;
+            }
+            match authorization.status {
+                AuthorizationStatus::Valid => {}
+                AuthorizationStatus::Pending => pending.push(host),
+                _ => {
+                    let way = ways.get(&host).copied().unwrap_or(Way::Http);
+                    let challenge = authorization.challenge(way.kind());
+                    let said = challenge.and_then(|challenge| challenge.error.as_ref().map(words));
+                    let said = said.unwrap_or_else(|| "no reason".to_owned());
+                    let why = format!("the authority checked it by {}: {said}", name(way));
+                    failed.push((host, Trouble::new(Kind::Refused, why)));
+                }
+            }
+        }
+        if pending.is_empty() {
+            return Ok(failed);
+        }
+        if Instant::now() >= end {
+            let why = "the authority did not check it in time";
+            let late = pending.into_iter();
+            failed.extend(late.map(|host| (host, Trouble::new(Kind::Unavailable, why))));
+            return Ok(failed);
+        }
+        tokio::time::sleep(look).await;
+        look = (look * 3 / 2).min(LOOKS.1);
+    }
+}
+
+async fn wait_until(
+    authority: &Authority,
+    order: &mut Order,
+    wanted: OrderStatus,
+) -> Result<(), Failed> {
+    let end = Instant::now() + PATIENCE;
+    let mut look = LOOKS.0;
+    loop {
+        let state = patiently!(order.refresh().await.map(drop));
+        state.map_err(|error| authority.trouble(error))?;
+        let state = order.state();
+        let reached = |status: OrderStatus| match wanted {
+            OrderStatus::Ready => matches!(
+                status,
+                OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid
+            ),
+            _ => status == wanted,
+        };
+        if reached(state.status) {
+            return Ok(());
+        }
+        if state.status == OrderStatus::Invalid {
+            let said = state.error.as_ref().map(words);
+            let said = said.unwrap_or_else(|| "no reason".to_owned());
+            let why = format!("the authority refused the order: {said}");
+            return Err(Trouble::new(Kind::Refused, why).into());
+        }
+        if Instant::now() >= end {
+            let why = "the authority did not issue the certificate in time";
+            return Err(Trouble::new(Kind::Unavailable, why).into());
+        }
+        tokio::time::sleep(look).await;
+        look = (look * 3 / 2).min(LOOKS.1);
+    }
+}
+
+/// Ask for the certificate, with a key of its own, and fetch it.
+async fn finish(
+    authority: &Authority,
+    order: &mut Order,
+    hosts: &[String],
+) -> Result<Issued, Failed> {
+    let (key, csr) = request(hosts).map_err(|error| {
+        let why = format!("cannot make a key: {error}");
+        Failed::Order(Trouble::new(Kind::Unavailable, why))
+    })?;
+    let told = patiently!(order.finalize_csr(&csr).await);
+    told.map_err(|error| authority.trouble(error))?;
+    wait_until(authority, order, OrderStatus::Valid).await?;
+    let chain = patiently!(order.certificate().await);
+    match chain.map_err(|error| authority.trouble(error))? {
+        Some(chain) => Ok(Issued { chain, key }),
+        None => {
+            let why = "the authority issued the certificate and did not hand it out";
+            Err(Trouble::new(Kind::Unavailable, why).into())
+        }
+    }
+}
+
+/// A key (P-256), and a request for these names signed by it (RFC 2986).
+fn request(hosts: &[String]) -> Result<(String, Vec<u8>), rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut parameters = rcgen::CertificateParams::new(hosts)?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    let csr = parameters.serialize_request(&key)?;
+    Ok((key.serialize_pem(), csr.der().to_vec()))
+}
+
+/// As `[acme] challenge` says.
+pub(crate) fn name(way: Way) -> &'static str {
+    match way {
+        Way::Http => "http-01",
+        Way::TlsAlpn => "tls-alpn-01",
+        Way::Dns => "dns-01",
+    }
+}

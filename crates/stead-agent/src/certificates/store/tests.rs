@@ -1,0 +1,97 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn made(name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn now() -> Timestamp {
+    "2026-11-26T02:03:04Z".parse().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_certificate_comes_back_and_nobody_else_can_read_it() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let (chain, key) = made("*.example.com");
+    let put = store.put(&chain, &key, Some("https://ca"), now()).unwrap();
+    assert!(put.stored.id.starts_with("_.example.com.20261126T020304Z."));
+    let (entries, broken) = store.load().unwrap();
+    assert!(broken.is_empty());
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].stored, put.stored);
+    assert_eq!(mode(store.directory()), 0o700);
+    assert_eq!(mode(put.chain.parent().unwrap()), 0o700);
+    for file in [&put.chain, &put.key] {
+        assert_eq!(mode(file), 0o600);
+    }
+    store.remove(&put.stored.id).unwrap();
+    assert!(store.load().unwrap().0.is_empty());
+}
+
+#[test]
+fn a_broken_entry_costs_only_itself() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let (chain, key) = made("a.example.com");
+    let good = store.put(&chain, &key, None, now()).unwrap();
+    let (chain, key) = made("b.example.com");
+    let other = store.put(&chain, &key, None, now()).unwrap();
+    let folder = other.chain.parent().unwrap();
+    for name in [CHAIN, KEY, FACTS] {
+        let path = folder.join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, whole.len() / 2] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let (entries, broken) = store.load().unwrap();
+            assert_eq!(entries.len(), 1, "{name}");
+            assert_eq!(entries[0].stored, good.stored);
+            assert_eq!(broken.len(), 1);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(store.load().unwrap().1.len(), 1);
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(store.load().unwrap().0.len(), 2);
+}
+
+#[test]
+fn what_was_left_half_made_is_no_certificate_and_goes() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let half = store.directory().join(ENTRIES).join(".a.example.com.x");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::write(half.join(CHAIN), "half").unwrap();
+    let (entries, broken) = store.load().unwrap();
+    assert!(entries.is_empty() && broken.is_empty());
+    store.sweep();
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_store_that_cannot_be_written_changes_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let (chain, key) = made("a.example.com");
+    let good = store.put(&chain, &key, None, now()).unwrap();
+    // What stands in the way is a file where a directory is to be: root can write anywhere.
+    let entries = store.directory().join(ENTRIES);
+    let aside = store.directory().join("aside");
+    std::fs::rename(&entries, &aside).unwrap();
+    std::fs::write(&entries, "").unwrap();
+    assert!(
+        store
+            .put(&chain, &key, None, now())
+            .unwrap_err()
+            .starts_with("cannot write")
+    );
+    std::fs::remove_file(&entries).unwrap();
+    std::fs::rename(&aside, &entries).unwrap();
+    assert_eq!(store.load().unwrap().0[0].stored, good.stored);
+}

@@ -1,0 +1,72 @@
+//! Certificates for the hosts of the app that is served to the world.
+
+use std::path::Path;
+
+use stead_agent::Report;
+use stead_agent::certificates::{CertificateWish, Certificates, keep_certificates};
+use stead_model::manifest::Manifest;
+use stead_model::messages::{EdgeCommand, EdgeEvent};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// The program's side of what keeps certificates.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    wanted: UnboundedSender<CertificateWish>,
+    events: UnboundedSender<EdgeEvent>,
+}
+
+impl Keeping {
+    /// Begin, on the runtime of the caller.
+    pub(super) fn start(
+        state: &Path,
+        edge: UnboundedSender<EdgeCommand>,
+        reports: UnboundedSender<Report>,
+        http_port: u16,
+    ) -> Self {
+        let (wanted, wishes) = unbounded_channel();
+        let (events, edge_events) = unbounded_channel();
+        tokio::spawn(keep_certificates(Certificates {
+            state: state.to_owned(),
+            edge,
+            edge_events,
+            wanted: wishes,
+            reports,
+            http_port,
+        }));
+        Self { wanted, events }
+    }
+
+    /// The release that serves wants these.
+    pub(super) fn want(&self, wish: CertificateWish) {
+        let _ = self.wanted.send(wish);
+    }
+
+    /// What the edge said. `Some`: it is not about certificates.
+    pub(super) fn heard(&self, event: EdgeEvent) -> Option<EdgeEvent> {
+        match event {
+            EdgeEvent::Answering { .. } | EdgeEvent::Certificates(_) => {
+                let _ = self.events.send(event);
+                None
+            }
+            other => Some(other),
+        }
+    }
+}
+
+/// What an app wants: a certificate for every host that its routes name, those that only lead to another included.
+pub(super) fn wish(manifest: &Manifest, source: &Path) -> CertificateWish {
+    let routes = manifest.route.iter();
+    let mut hosts: Vec<String> = routes
+        .flat_map(|route| route.hosts.iter().chain(route.redirects.keys()))
+        // What is redirected may be a path.
+        .filter(|from| !from.starts_with('/'))
+        .cloned()
+        .collect();
+    hosts.sort();
+    hosts.dedup();
+    CertificateWish {
+        hosts,
+        acme: manifest.acme.clone(),
+        source: source.to_owned(),
+    }
+}
