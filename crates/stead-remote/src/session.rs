@@ -5,7 +5,7 @@ use std::path::Path;
 use stead_model::agent::{self, Answer, Question, Wish};
 use stead_model::host::{self, BINARY, Facts, Progress, SetUp, Step, TakeDown};
 
-use crate::ssh::Ssh;
+use crate::ssh::{Hold, Ssh};
 use crate::{Failure, Target, quote};
 
 /// What is found out before any program of ours is there. Nothing of the user's is in it, and it changes nothing.
@@ -19,8 +19,15 @@ elif sudo -n true 2>/dev/null; then echo 'stead:sudo free'
 else echo 'stead:sudo asks'
 fi";
 
-/// A directory for what is copied there; it goes with the session.
-const MAKE_DIR: &str = "umask 077; mktemp -d \"${TMPDIR:-/tmp}/stead.XXXXXXXX\"";
+/// A directory for what is copied there. It is removed when the connection ends, in whatever way: what is cut off
+/// leaves no copy of the program behind.
+const HOLD_DIR: &str = "\
+umask 077
+dir=$(mktemp -d \"${TMPDIR:-/tmp}/stead.XXXXXXXX\") || exit
+trap '' HUP TERM PIPE
+echo \"stead:dir $dir\"
+cat >/dev/null
+rm -rf -- \"$dir\"";
 
 /// With the person's terminal for a password, standard input and output are files.
 const FROM_FILES: &str = "dir=$1; shift; exec \"$@\" <\"$dir/asked\" >\"$dir/answered\"";
@@ -51,12 +58,14 @@ enum Elevation {
 #[derive(Debug)]
 pub struct Session {
     target: Target,
-    ssh: Ssh,
     elevation: Elevation,
     /// The program that is run there.
     program: String,
     /// Of our own, on the host.
     dir: String,
+    /// While it is there, `dir` is. Before the connection, which it needs to end in order.
+    _hold: Hold,
+    ssh: Ssh,
     /// SHA-256 of the program that is installed there.
     pub installed: Option<String>,
 }
@@ -81,13 +90,8 @@ impl Session {
                 Failure::new(act(), why).hinted(format!("stead host add {target} --binary PATH"))
             })?;
         }
-        let dir = ssh.run(&["sh", "-c", MAKE_DIR], b"");
-        let dir = dir.map_err(|why| Failure::new(act(), why))?;
-        let dir = String::from_utf8_lossy(&dir)
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned();
+        let held = ssh.hold(&["sh", "-c", HOLD_DIR], "stead:dir ");
+        let (hold, dir) = held.map_err(|why| Failure::new(act(), why))?;
         let installed = first.binary;
         let mut session = Self {
             target: target.clone(),
@@ -95,6 +99,7 @@ impl Session {
             elevation,
             program: BINARY.to_owned(),
             dir,
+            _hold: hold,
             installed,
         };
         let will_do = session
@@ -247,14 +252,6 @@ impl Session {
         let program = [self.program.as_str()];
         let words = before.iter().chain(&program).chain(words);
         words.map(|word| (*word).to_owned()).collect()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if self.dir.contains("/stead.") {
-            let _ = self.ssh.run(&["rm", "-rf", "--", &self.dir], b"");
-        }
     }
 }
 

@@ -105,6 +105,35 @@ impl Ssh {
         ended(&talked.map_err(|error| format!("the connection failed: {error}"))?).map(drop)
     }
 
+    /// Start words that run for as long as the value is there; their standard input ends with it. Gives what is behind
+    /// `prefix` in the first line that begins with it.
+    pub(crate) fn hold(&self, words: &[&str], prefix: &str) -> Result<(Hold, String), String> {
+        let line = quote::line(words.iter().copied());
+        let spawned = self
+            .command(&["-T"], &line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = spawned.map_err(|error| format!("cannot run ssh: {error}"))?;
+        let mut lines = child
+            .stdout
+            .take()
+            .into_iter()
+            .flat_map(|out| BufReader::new(out).lines());
+        let found = lines.find_map(|line| line.ok()?.strip_prefix(prefix).map(str::to_owned));
+        match found {
+            Some(found) => Ok((Hold(child), found)),
+            None => {
+                let output = child.wait_with_output();
+                let output = output.map_err(|error| format!("cannot run ssh: {error}"))?;
+                Err(ended(&output)
+                    .err()
+                    .unwrap_or_else(|| "it ended at once".to_owned()))
+            }
+        }
+    }
+
     /// Run a line with the person's terminal, which is asked for a password.
     pub(crate) fn with_terminal(&self, line: &str) -> Result<(), String> {
         let ended = self
@@ -165,6 +194,17 @@ impl Ssh {
             .arg(self.target.as_str())
             .arg(line);
         command
+    }
+}
+
+/// Something that runs on a host until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold(Child);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
