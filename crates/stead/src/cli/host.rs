@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use stead_remote::Target;
 
-use crate::host::laptop::{self, Reach};
+use crate::host::laptop::{self, Intent, Reach};
 use crate::problem::Problem;
 use crate::render::Terminal;
 
@@ -31,6 +31,7 @@ enum Verb {
     Add(Add),
     Ls(Ls),
     Doctor(Doctor),
+    Upgrade(Upgrade),
     Rm(Rm),
 }
 
@@ -42,6 +43,30 @@ else holds port 80 is named and left alone. Done a second time, with the same `s
 replaced without a lost request."
 )]
 struct Add {
+    #[command(flatten)]
+    at: At,
+
+    /// The program for the host [default: the one that you call]
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+
+    /// Show the plan, do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Put this program on a host that has another one, without losing a request
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The edge is replaced while visitors are there: the new one accepts them before the old one stops, and a new one that does not
+start changes nothing. The agent is restarted, which no visitor notices. What else this program wants otherwise on a host is shown and done, too,
+as `stead host add` does. A machine that is no host yet is refused."
+)]
+struct Upgrade {
     #[command(flatten)]
     at: At,
 
@@ -126,7 +151,12 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
     match arguments.verb {
         Verb::Add(add) => {
             let reach = add.at.reach(add.binary);
-            laptop::add(&reach, add.yes, add.dry_run, terminal)
+            laptop::add(&reach, Intent::Add, add.yes, add.dry_run, terminal)
+        }
+        Verb::Upgrade(upgrade) => {
+            let reach = upgrade.at.reach(upgrade.binary);
+            let Upgrade { yes, dry_run, .. } = upgrade;
+            laptop::add(&reach, Intent::Upgrade, yes, dry_run, terminal)
         }
         Verb::Ls(ls) => laptop::ls(ls.json, terminal),
         Verb::Doctor(doctor) => laptop::doctor(&doctor.at.reach(None), doctor.json, terminal),

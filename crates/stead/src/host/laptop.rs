@@ -31,6 +31,24 @@ pub(crate) struct Reach {
     pub(crate) binary: Option<PathBuf>,
 }
 
+/// What the person means to do, where the same is done for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Make a machine a host.
+    Add,
+    /// Bring a host up to date.
+    Upgrade,
+}
+
+impl Intent {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Upgrade => "upgrade",
+        }
+    }
+}
+
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         Self {
@@ -65,13 +83,14 @@ impl Reach {
 /// Set a host up, or bring it up to date.
 pub(crate) fn add(
     reach: &Reach,
+    intent: Intent,
     yes: bool,
     dry_run: bool,
     terminal: &Terminal,
 ) -> Result<ExitCode, Problem> {
     let target = &reach.target;
     if !yes && !dry_run {
-        someone_can_be_asked(&format!("cannot add `{target}`"))?;
+        someone_can_be_asked(&format!("cannot {} `{target}`", intent.verb()))?;
     }
     let (session, digest) = reach.session(false)?;
     let facts = session.look()?;
@@ -79,7 +98,12 @@ pub(crate) fn add(
     for remark in remarks(&facts, now()) {
         terminal.note(&remark);
     }
-    refuse(&facts, target)?;
+    if intent == Intent::Upgrade && facts.found.binary.is_none() {
+        return Err(Problem::new(format!("cannot upgrade `{target}`"))
+            .cause("it is no host yet")
+            .hint(format!("stead host add {target}")));
+    }
+    refuse(&facts, intent, target)?;
     let steps = plan(&facts.found, &digest);
     if steps.is_empty() {
         terminal.out(&format!(
@@ -97,7 +121,7 @@ pub(crate) fn add(
         return Ok(ExitCode::SUCCESS);
     }
     if !yes && !consents("do that", terminal)? {
-        return Err(Problem::new(format!("cannot add `{target}`"))
+        return Err(Problem::new(format!("cannot {} `{target}`", intent.verb()))
             .cause("you did not consent")
             .state("nothing was done there"));
     }
@@ -140,20 +164,21 @@ pub(crate) fn add(
         ));
     }
     remember(target, &facts, terminal)?;
-    terminal.out(&format!(
-        "{} is a host now; it has no apps yet\n",
-        facts.name
-    ));
+    let name = &facts.name;
+    terminal.out(&match intent {
+        Intent::Add => format!("{name} is a host now; it has no apps yet\n"),
+        Intent::Upgrade => format!("{name} runs this stead now, {}\n", facts.version),
+    });
     Ok(ExitCode::SUCCESS)
 }
 
 /// Nothing is done on a machine that something speaks against.
-fn refuse(facts: &Facts, target: &Target) -> Result<(), Problem> {
+fn refuse(facts: &Facts, intent: Intent, target: &Target) -> Result<(), Problem> {
     let mut objections = objections(facts).into_iter();
     let Some(first) = objections.next() else {
         return Ok(());
     };
-    let mut problem = Problem::new(format!("cannot add `{target}`")).cause(first.why);
+    let mut problem = Problem::new(format!("cannot {} `{target}`", intent.verb())).cause(first.why);
     problem.hint = first
         .remedy
         .map(|remedy| format!("ssh {target} sudo {remedy}"));

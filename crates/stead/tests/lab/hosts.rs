@@ -70,6 +70,7 @@ fn a_fresh_machine_becomes_a_host_with_one_command_and_is_none_with_another() {
     assert_eq!(difference(&after, &traces(&machine)), Vec::<String>::new());
 
     is_shut_in(&machine);
+    takes_little_memory(&machine);
     let doctor = laptop.host("doctor", "h1", &[]);
     assert!(
         doctor
@@ -108,6 +109,16 @@ fn a_fresh_machine_becomes_a_host_with_one_command_and_is_none_with_another() {
         nothing.contains("nothing to do: there is nothing of Stead on h1"),
         "{nothing}"
     );
+}
+
+/// Proportional set size of edge and agent together, while nobody visits (proc_pid_smaps(5)): 30 MB at most.
+fn takes_little_memory(machine: &Machine) {
+    let kilobytes = machine
+        .sh("for unit in stead-edge stead-agent; do cat /proc/$(systemctl show --property=MainPID --value $unit.service)/smaps_rollup; done \
+             | awk '/^Pss:/ { sum += $2 } END { print sum }'")
+        .unwrap();
+    let kilobytes: u64 = kilobytes.trim().parse().unwrap();
+    assert!((1..=30 << 10).contains(&kilobytes), "{kilobytes} KB");
 }
 
 /// The edge can do next to nothing beside its work, the agent little.

@@ -1,6 +1,11 @@
 //! What stands in the way, and what breaks.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Machine};
@@ -87,6 +92,8 @@ fn another_program_takes_the_place_of_the_one_that_runs_and_a_broken_one_does_no
     };
     let machine = lab.boot("h1").unwrap();
     let laptop = Laptop::of(&lab);
+    let refused = laptop.host("upgrade", "h1", &["--yes"]).refused();
+    assert!(refused.contains("cause: it is no host yet"), "{refused}");
     laptop.host("add", "h1", &["--yes"]).good();
     let before = main_pid(&machine, "stead-edge");
 
@@ -98,34 +105,87 @@ fn another_program_takes_the_place_of_the_one_that_runs_and_a_broken_one_does_no
         .append(true)
         .open(&other)
         .unwrap();
-    std::io::Write::write_all(&mut file, b"another").unwrap();
+    file.write_all(b"another").unwrap();
     drop(file);
     let other = other.display().to_string();
-    let done = laptop
-        .host("add", "h1", &["--yes", "--binary", &other])
-        .good();
+    let options = ["--yes", "--binary", &other];
+    let visitors = Visitors::come(machine.address());
+    let done = laptop.host("upgrade", "h1", &options).good();
+    let (answered, lost) = visitors.leave();
     assert!(
         done.contains("done: replace the edge that runs, without losing a request"),
         "{done}"
     );
+    assert!(answered > 0);
+    assert_eq!(lost, Vec::<String>::new(), "of {answered}");
     assert_ne!(main_pid(&machine, "stead-edge"), before);
     assert_eq!(visit(machine.address()), "421");
-    let again = laptop
-        .host("add", "h1", &["--yes", "--binary", &other])
-        .good();
+    let again = laptop.host("upgrade", "h1", &options).good();
     assert!(again.contains("nothing to do"), "{again}");
 
     let broken = dir.path().join("broken");
     std::fs::write(&broken, "#!/bin/sh\nexit 3\n").unwrap();
-    let refused = laptop
-        .host(
-            "add",
-            "h1",
-            &["--yes", "--binary", &broken.display().to_string()],
-        )
-        .refused();
+    let broken = broken.display().to_string();
+    let refused = laptop.host("upgrade", "h1", &["--yes", "--binary", &broken]);
+    let refused = refused.refused();
     assert!(refused.contains("cannot copy `stead` to `h1`"), "{refused}");
     assert_eq!(visit(machine.address()), "421");
+}
+
+/// One after the other, each with a connection of its own, until told to leave.
+struct Visitors {
+    leaving: Arc<AtomicBool>,
+    coming: JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Visitors {
+    fn come(address: &str) -> Self {
+        let leaving = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&leaving);
+        let address = format!("{address}:80");
+        let coming = std::thread::spawn(move || {
+            let (mut answered, mut lost) = (0, Vec::new());
+            while !told.load(Ordering::Relaxed) {
+                match ask(&address) {
+                    Ok(answer) if answer.starts_with("HTTP/1.1 421 ") => answered += 1,
+                    Ok(answer) => lost.push(answer),
+                    Err(error) => lost.push(error.to_string()),
+                }
+            }
+            (answered, lost)
+        });
+        Self { leaving, coming }
+    }
+
+    /// How many were answered, and what became of the others.
+    fn leave(self) -> (usize, Vec<String>) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.coming.join().unwrap()
+    }
+}
+
+fn ask(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Each is removed when its connection has ended, which the host learns in its time.
+fn no_copy_is_left(machine: &Machine) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let left = machine
+            .sh("ls -d /tmp/stead.* 2>/dev/null || true")
+            .unwrap();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{left}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn main_pid(machine: &Machine, unit: &str) -> String {
@@ -186,6 +246,8 @@ fn who_is_cut_off_at_any_time_goes_on_where_it_ended() {
         let half = machine.sh("find /etc/systemd/system /etc/sysusers.d /etc/tmpfiles.d -name '*stead*' -size 0 2>/dev/null || true");
         assert_eq!(half.unwrap(), "");
     }
+    // Copies of the program would fill `/tmp` in the end.
+    no_copy_is_left(&machine);
     laptop.host("add", "h1", &["--yes"]).good();
     let doctor = laptop.host("doctor", "h1", &[]).good();
     assert!(!doctor.contains("wrong"), "{doctor}");
