@@ -327,7 +327,13 @@ impl Keeping {
         let stored = self.stored();
         self.said
             .retain(|subject, _| !plan.is_served(subject, &stored, now));
+        // Hosts that wait for the same are told in one line: an authority that is down is no hundred sentences.
+        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (host, wait) in &plan.waits {
+            if self.said.get(host) == Some(&wait.why) {
+                continue;
+            }
+            self.said.insert(host.clone(), wait.why.clone());
             let best = plan::best(host, &directory, &stored, now);
             let serves = match best {
                 Some(best) => format!("the old one serves until {}", day(best.ends)),
@@ -337,14 +343,12 @@ impl Keeping {
                 Some(until) => format!("; next attempt {}", soon(until.duration_since(now))),
                 None => String::new(),
             };
-            let text = format!(
-                "no new certificate for `{host}`: {}; {serves}{next}",
-                wait.why
-            );
-            if self.said.get(host) != Some(&wait.why) {
-                self.said.insert(host.clone(), wait.why.clone());
-                tell(&self.reports, true, text);
-            }
+            let text = format!("{}; {serves}{next}", wait.why);
+            told.entry(text).or_default().push(host.clone());
+        }
+        for (text, hosts) in told {
+            let text = format!("no new certificate for {}: {text}", issue::some(&hosts));
+            tell(&self.reports, true, text);
         }
         for stored in &stored {
             if stored.is_ending(now) && stored.ends > now && !is_replaced(stored, &self.entries) {

@@ -15,6 +15,7 @@ pub(crate) mod pair;
 mod session;
 mod set;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -98,6 +99,11 @@ impl Certificates {
             return None;
         }
         Some(self.replace(current.table().clone()))
+    }
+
+    /// When certificates end, by their first host: see [`Set::ends`].
+    pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
+        self.current.load().ends()
     }
 
     /// How whoever asks for `host`, in lower case, is greeted.

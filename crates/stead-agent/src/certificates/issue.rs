@@ -399,7 +399,7 @@ async fn attempt(
 }
 
 /// The first few hosts, in backticks.
-fn some(hosts: &[String]) -> String {
+pub(super) fn some(hosts: &[String]) -> String {
     let shown: Vec<String> = hosts
         .iter()
         .take(3)

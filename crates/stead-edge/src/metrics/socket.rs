@@ -169,6 +169,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         accepted: metrics.accepted.load(Ordering::Relaxed),
         accept_pauses: metrics.accept_pauses.load(Ordering::Relaxed),
         handshakes: shared.metrics.handshakes.now(),
+        certificates: shared.certificates.ends(),
         crowded: metrics.crowded.load(Ordering::Relaxed),
         unintroduced: metrics.unintroduced.load(Ordering::Relaxed),
         limited: metrics.limited.load(Ordering::Relaxed),

@@ -1,5 +1,6 @@
 //! The metrics as text, in the OpenMetrics format, which Prometheus reads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,8 @@ pub(super) struct Snapshot {
     pub(super) dropped_lines: u64,
     pub(super) spooled: u64,
     pub(super) handshakes: Counted,
+    /// When certificates end, seconds since 1970, by their first host.
+    pub(super) certificates: BTreeMap<String, i64>,
     pub(super) own: Sum,
     pub(super) series: Vec<Sum>,
     pub(super) upstreams: Vec<Situation>,
@@ -127,6 +130,18 @@ impl Snapshot {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let name = "stead_certificate_expiry_timestamp_seconds";
+        let help = "When a certificate ends, by its first host";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (host, end) in &self.certificates {
+            family
+                .encode_family(&[("host", host.as_str())])?
+                .encode_gauge(end)?;
         }
         Ok(())
     }
@@ -261,7 +276,8 @@ impl prometheus_client::collector::Collector for Snapshot {
         self.bytes(&mut encoder)?;
         self.times(&mut encoder)?;
         self.upstreams(&mut encoder)?;
-        self.handshakes.write(&mut encoder)
+        self.handshakes.write(&mut encoder)?;
+        self.certificates(&mut encoder)
     }
 }
 

@@ -1,7 +1,7 @@
 //! All certificates that are in force, found by the name that a visitor asks for. Built beside the visitors, and
 //! swapped in as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -123,6 +123,18 @@ impl Set {
     /// What an authority that checks `host` is shown.
     pub(crate) fn challenge(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
         self.challenges.get(host)
+    }
+
+    /// When each certificate ends, seconds since 1970, by its first host: of several, the one that lasts longest.
+    pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
+        let mut ends = BTreeMap::new();
+        for pair in self.loaded.iter().filter_map(|one| one.pair.as_deref()) {
+            if let Some(host) = pair.names.first() {
+                let end = ends.entry(host.clone()).or_insert(pair.not_after);
+                *end = pair.not_after.max(*end);
+            }
+        }
+        ends
     }
 
     /// How it went; `now` is in seconds since 1970.

@@ -60,10 +60,11 @@ fn certificate(listed: &Listed, now: Timestamp) -> String {
     let mut text = String::new();
     let hosts: Vec<String> = listed.hosts.iter().map(|host| shown(host)).collect();
     let _ = writeln!(text, "{}", styled(STRONG, &hosts.join(", ")));
-    let days = listed.ends.duration_since(now).as_hours().div_euclid(24);
+    let hours = listed.ends.duration_since(now).as_hours();
+    let days = hours.div_euclid(24);
     let (style, left) = match days {
         ..=-1 => (ERROR, "ended".to_owned()),
-        1 => (WARNING, "1 day left".to_owned()),
+        0 | 1 => (WARNING, format!("{hours} h left")),
         days if listed.ending => (WARNING, format!("{days} days left")),
         days => (GOOD, format!("{days} days left")),
     };

@@ -2,6 +2,9 @@
 
 mod authority;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use self::authority::{Authority, shown_to_visitor};
 use crate::running::{Running, Tree, get};
 
@@ -22,6 +25,17 @@ fn public(tree: &Tree, authority: &Authority) -> Running {
     Running::start(command, tree.path())
 }
 
+/// What Prometheus is told.
+fn metrics(tree: &Tree) -> String {
+    let mut stream = UnixStream::connect(tree.path().join(".stead/metrics.sock")).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
 #[test]
 fn a_host_name_is_enough_and_restarts_order_nothing() {
     let authority = Authority::start();
@@ -34,6 +48,9 @@ fn a_host_name_is_enough_and_restarts_order_nothing() {
     let first = shown_to_visitor(&address, "shop.test");
     assert!(first.contains("shop.test,www.shop.test"), "{first}");
     assert_eq!(authority.issued(), 1);
+    let metrics = metrics(&tree);
+    let end = "stead_certificate_expiry_timestamp_seconds{host=\"shop.test\"} ";
+    assert!(metrics.contains(end), "{metrics}");
     running.stop();
 
     for _ in 0..3 {
@@ -102,6 +119,22 @@ fn a_host_that_leads_elsewhere_holds_up_no_other_and_costs_no_order() {
 }
 
 #[test]
+fn a_hundred_hosts_come_in_one_order() {
+    let authority = Authority::start();
+    let hosts: Vec<String> = (0..100).map(|number| format!("h{number}.test")).collect();
+    for host in &hosts {
+        authority.address(host);
+    }
+    let named: Vec<String> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
+    let tree = site(&authority, &named.join(", "), "");
+    let running = public(&tree, &authority);
+    running.wait_for("and 97 more has a certificate of");
+    assert_eq!((authority.orders(), authority.issued()), (1, 1));
+    let address = format!("127.0.0.1:{}", authority.tls_port);
+    assert!(shown_to_visitor(&address, "h99.test").contains("h0.test,h1.test"));
+}
+
+#[test]
 fn a_wildcard_is_proven_by_a_record_that_a_program_makes() {
     let authority = Authority::start();
     let tree = site(&authority, "\"*.shop.test\", \"shop.test\"", "");
@@ -136,10 +169,11 @@ fn a_host_is_proven_over_tls_when_plain_http_leads_elsewhere() {
 fn an_authority_that_is_down_holds_up_no_app() {
     let mut authority = Authority::start();
     authority.address("shop.test");
-    let tree = site(&authority, "\"shop.test\"", "");
+    let tree = site(&authority, "\"shop.test\", \"www.shop.test\"", "");
     authority.stop();
     let running = public(&tree, &authority);
-    running.wait_for("no new certificate for `shop.test`: cannot reach");
+    // Both in one sentence.
+    running.wait_for("no new certificate for `shop.test`, `www.shop.test`: cannot reach");
     let address = format!("127.0.0.1:{}", authority.http_port);
     assert_eq!(get(&address, "shop.test", "/").unwrap().body, "hello\n");
 }
