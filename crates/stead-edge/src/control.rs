@@ -13,7 +13,7 @@ mod retired;
 mod serving;
 mod socket;
 mod successor;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

@@ -19,13 +19,17 @@ use crate::router::{LONGEST_HOST, Router, clean_host};
 use crate::visitor::Output;
 use crate::{date, path};
 
+mod control;
 mod lists;
 mod messages;
 mod negotiation;
 pub mod reference;
+mod session;
 mod visitors;
 
+pub use control::control_lines;
 pub use messages::{forwarded, message_length};
+pub use session::http2_session;
 pub use visitors::{forwarding_headers, proxy_header};
 
 /// A target that is accepted decodes to a path without a way up.
@@ -289,6 +293,14 @@ fn decode_response(
     }
 }
 
+/// For what runs as the edge's own threads do.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
 static ROUTER: LazyLock<FuzzRouter> = LazyLock::new(FuzzRouter::new);
 
 /// Carry out one input of the target of that name, as a seed file holds it. Where a target takes
@@ -331,6 +343,8 @@ pub fn replay(target: &str, input: &[u8]) {
         "chunked_body" => chunked_body(text, pieces),
         "worker_frames" => worker_frames(text, pieces),
         "http_response" => http_response(text, pieces, count & 0x80 != 0),
+        "http2_session" => http2_session(text, pieces, count & 0x80 != 0),
+        "control_lines" => control_lines(text, pieces),
         _ => panic!("there is no such target"),
     }
 }

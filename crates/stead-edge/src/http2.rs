@@ -15,7 +15,7 @@
 
 mod budget;
 mod encode;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod hpack;
 mod pipe;
 pub(crate) mod response;

@@ -26,7 +26,7 @@ const PIECE: usize = 64 * 1024;
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: UnixStream,
     input: Vec<u8>,
     /// So much of `input` has no line end.
@@ -42,7 +42,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A connection on which `pending` was left over.
-    pub(super) fn new(stream: UnixStream, pending: Pending, trusted: bool) -> Self {
+    pub(crate) fn new(stream: UnixStream, pending: Pending, trusted: bool) -> Self {
         Self {
             stream,
             input: pending.input,
@@ -55,7 +55,7 @@ impl Wire {
     }
 
     /// What would be left over.
-    pub(super) fn pending(&self) -> Pending {
+    pub(crate) fn pending(&self) -> Pending {
         Pending {
             input: self.input.clone(),
             output: self.output[self.written..].to_vec(),
@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// The next line; `None` at the end. Nothing is lost when the future is dropped.
-    pub(super) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         std::future::poll_fn(|context| self.poll_line(context)).await
     }
 

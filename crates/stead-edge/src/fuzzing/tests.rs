@@ -93,3 +93,21 @@ fn the_seeds_of_the_fuzzers_hold_and_what_is_near_them() {
     }
     assert!(targets > 10, "the targets were found");
 }
+
+/// A target that gets no answers would hold for everything.
+#[test]
+fn sessions_of_the_fuzzer_are_answered() {
+    let statuses = |seed: &str| {
+        let fuzz = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../fuzz/seeds/http2_session"
+        );
+        let input = std::fs::read(format!("{fuzz}/{seed}")).unwrap();
+        // Behind the pieces' sizes.
+        session::statuses(&input[3..], &input[1..3], false)
+    };
+    assert_eq!(statuses("get"), [(1, 200), (3, 308), (5, 421)]);
+    assert_eq!(statuses("post"), [(1, 503)]);
+    assert_eq!(statuses("continued"), [(1, 200)]);
+    assert_eq!(statuses("settings-wrong"), []);
+}
