@@ -278,7 +278,7 @@ fn process_line(
         )
         .collect();
     let count = match spec.count {
-        Count::Auto => "2 × CPU + 1 instances, fewer if memory is short".to_owned(),
+        Count::Auto => "2 × CPU + 1 instances (fewer if memory is short)".to_owned(),
         Count::Fixed(1) => "1 instance".to_owned(),
         Count::Fixed(count) => format!("{count} instances"),
     };

@@ -187,7 +187,10 @@ fn refused(error: &clap::Error, terminal: &Terminal) -> ExitCode {
     let mut usage = None;
     for line in lines {
         if let Some(tip) = line.strip_prefix("tip: ") {
-            problem.hint.get_or_insert_with(|| hint_of(tip));
+            // That an option may be meant as a value is what nobody has in mind.
+            if !tip.starts_with("to pass ") {
+                problem.hint.get_or_insert_with(|| hint_of(tip));
+            }
         } else if let Some(usage_line) = line.strip_prefix("Usage: ") {
             usage = Some(format!("usage: {usage_line}"));
         } else if !line.starts_with("For more information") && usage.is_none() {

@@ -14,29 +14,36 @@ const BACKLOG: i32 = 4096;
 
 /// How a verb is asked for another address than the one that it was given: a line that can be typed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Verb {
-    /// `stead up`, with `--host` and `--port`.
-    Up,
+pub(crate) enum Verb<'a> {
+    /// `stead up`, with `--host`, and `port` for the port.
+    Up {
+        /// With the directory, if one was given.
+        line: &'a str,
+        /// `--port`, or that for TLS.
+        port: &'a str,
+    },
     /// `stead edge`, with `--listen`.
     Edge,
 }
 
-impl Verb {
+impl Verb<'_> {
     fn with(self, wanted: SocketAddr, instead: SocketAddr) -> String {
         match self {
-            Self::Up if wanted.ip() != instead.ip() => format!("stead up --host {}", instead.ip()),
-            Self::Up => format!("stead up --port {}", instead.port()),
+            Self::Up { line, .. } if wanted.ip() != instead.ip() => {
+                format!("{line} --host {}", instead.ip())
+            }
+            Self::Up { line, port } => format!("{line} {port} {}", instead.port()),
             Self::Edge => format!("stead edge --listen {instead}"),
         }
     }
 }
 
 /// Listen on every address that `host` has. With port 0, all have the same free port.
-pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
+pub(crate) fn bind(verb: Verb<'_>, host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = (bare, port)
         .to_socket_addrs()
-        .map_err(|_| unknown_host(host))?
+        .map_err(|_| unknown_host(verb, host))?
         .collect();
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut refusal = None;
@@ -50,13 +57,13 @@ pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, Problem> {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
                 refusal.get_or_insert((address, error));
             }
-            Err(error) => return Err(refused(Verb::Up, address, &error)),
+            Err(error) => return Err(refused(verb, address, &error)),
         }
     }
     match (listeners.is_empty(), refusal) {
         (false, _) => Ok(listeners),
-        (true, Some((address, error))) => Err(refused(Verb::Up, address, &error)),
-        (true, None) => Err(unknown_host(host)),
+        (true, Some((address, error))) => Err(refused(verb, address, &error)),
+        (true, None) => Err(unknown_host(verb, host)),
     }
 }
 
@@ -87,14 +94,18 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-fn unknown_host(host: &str) -> Problem {
+fn unknown_host(verb: Verb<'_>, host: &str) -> Problem {
+    let line = match verb {
+        Verb::Up { line, .. } => line,
+        Verb::Edge => "stead edge",
+    };
     Problem::invocation(format!("cannot listen on `{host}`"))
         .cause("no address is known for that name")
-        .hint("stead up --host 127.0.0.1")
+        .hint(format!("{line} --host 127.0.0.1"))
 }
 
 /// Why nobody can listen at `address`, and what can be typed instead.
-pub(crate) fn refused(verb: Verb, address: SocketAddr, error: &io::Error) -> Problem {
+pub(crate) fn refused(verb: Verb<'_>, address: SocketAddr, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("cannot listen on `{address}`"));
     let port = |port| verb.with(address, SocketAddr::new(address.ip(), port));
     match error.kind() {
@@ -137,9 +148,14 @@ fn free_port(address: SocketAddr) -> Option<u16> {
 mod tests {
     use super::*;
 
+    const UP: Verb<'_> = Verb::Up {
+        line: "stead up shop",
+        port: "--port",
+    };
+
     #[test]
     fn all_addresses_of_a_name_share_one_free_port() {
-        let listeners = bind("localhost", 0).unwrap();
+        let listeners = bind(UP, "localhost", 0).unwrap();
         let ports: Vec<u16> = listeners
             .iter()
             .map(|listener| listener.local_addr().unwrap().port())
@@ -152,10 +168,10 @@ mod tests {
     fn a_port_in_use_names_the_program_and_a_free_port() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let problem = bind("127.0.0.1", port).unwrap_err();
+        let problem = bind(UP, "127.0.0.1", port).unwrap_err();
         let expected = format!("process {}", std::process::id());
         assert!(problem.causes[0].contains(&expected), "{problem:?}");
-        assert!(problem.hint.unwrap().starts_with("stead up --port "));
+        assert!(problem.hint.unwrap().starts_with("stead up shop --port "));
     }
 
     #[test]
@@ -171,7 +187,7 @@ mod tests {
         let elsewhere = "192.0.2.1:80".parse().unwrap();
         let error = ErrorKind::AddrNotAvailable.into();
         let hint = |verb| refused(verb, elsewhere, &error).hint.unwrap();
-        assert_eq!(hint(Verb::Up), "stead up --host 0.0.0.0");
+        assert_eq!(hint(UP), "stead up shop --host 0.0.0.0");
         assert_eq!(hint(Verb::Edge), "stead edge --listen 0.0.0.0:80");
         let error = ErrorKind::PermissionDenied.into();
         let hint = refused(Verb::Edge, elsewhere, &error).hint.unwrap();
@@ -180,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_name_without_address_is_refused() {
-        let problem = bind("no such host", 0).unwrap_err();
+        let problem = bind(UP, "no such host", 0).unwrap_err();
         assert_eq!(problem.exit_code(), 2);
     }
 }

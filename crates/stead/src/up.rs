@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use stead_model::messages::EdgeCommand;
 
-use crate::listener;
+use crate::listener::{self, Verb};
 use crate::problem::{Problem, because};
 use crate::render::{Live, Terminal};
 use crate::source::{self, Loaded};
@@ -34,6 +34,8 @@ const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What the command line asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// `stead up` with the directory that was given, for hints.
+    pub(crate) line: String,
     /// The app's source, absolute.
     pub(crate) dir: PathBuf,
     /// Where environments, volumes, secrets, sockets and logs are.
@@ -72,9 +74,13 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let loaded = source::load(&options.dir)?;
     let descriptors = limits::raise()?;
     limits::try_threads()?;
-    let listeners = listener::bind(&options.host, options.port)?;
+    let at = |port| Verb::Up {
+        line: &options.line,
+        port,
+    };
+    let listeners = listener::bind(at("--port"), &options.host, options.port)?;
     let tls_listeners = match options.public {
-        Some(port) => listener::bind(&options.host, port)?,
+        Some(port) => listener::bind(at("--tls-port"), &options.host, port)?,
         None => Vec::new(),
     };
     let state = state::State::open(&options.state, &loaded.manifest.app)?;

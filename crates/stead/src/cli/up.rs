@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::LogFormat;
-use super::values;
+use super::init::with_dir;
+use super::{LogFormat, values};
 use crate::listener;
 use crate::problem::Problem;
 use crate::render::Terminal;
@@ -88,6 +88,10 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(path) => AccessLog::File(path),
     };
     let options = Options {
+        line: match arguments.public {
+            true => with_dir("stead up --public", &arguments.dir),
+            false => with_dir("stead up", &arguments.dir),
+        },
         state: arguments.state.unwrap_or_else(|| dir.join(source::STATE)),
         dir,
         port: arguments.port.unwrap_or(match arguments.public {

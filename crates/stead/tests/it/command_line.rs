@@ -214,6 +214,16 @@ fn an_unknown_option_is_a_usage_error() {
 }
 
 #[test]
+fn an_option_is_not_taken_for_a_value() {
+    snapshot!(told(&["up", "-V"]), @r#"
+    --- stderr
+    error: unexpected argument `-V` found
+    hint: stead up --help
+    --- exit code 2
+    "#);
+}
+
+#[test]
 fn a_value_that_is_wrong_is_a_usage_error() {
     snapshot!(told(&["up", "--port", "eighty"]), @r#"
     --- stderr

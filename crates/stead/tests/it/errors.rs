@@ -128,6 +128,11 @@ fn a_port_in_use_names_the_program_that_has_it() {
     );
     assert!(said.contains("hint: stead up --port "), "{said}");
     assert!(said.ends_with("--- exit code 1"), "{said}");
+    // The line can be typed as it stands where this one was typed.
+    let dir = tree.path();
+    let said = tree.said(&["up", dir.to_str().unwrap(), "--port", &port]);
+    let expected = "hint: stead up [DIR] --port ";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]
