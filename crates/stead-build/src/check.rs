@@ -246,6 +246,10 @@ fn of_commands(
     };
     let done = commands::is_done(&manifest.build.commands, &setting);
     for line in &manifest.build.commands {
+        if let Some(error) = commands::missing_program(line, &setting) {
+            findings.push(blocking(&error));
+            continue;
+        }
         findings.push(say(match done {
             true => format!("build command `{line}`: unchanged, not run"),
             false => format!("build command `{line}` runs"),

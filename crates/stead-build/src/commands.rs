@@ -12,7 +12,7 @@ use std::process::Command;
 
 use crate::hash::Key;
 use crate::machine::Machine;
-use crate::{Error, Progress, child, tree};
+use crate::{Error, Progress, child, node, tree};
 
 /// What the lines run with.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub(crate) struct Setting<'a> {
     /// Variables of the release.
     pub(crate) env: &'a BTreeMap<String, String>,
 }
+
+/// The shell's exit status for a program that is nowhere.
+const NOT_FOUND: i32 = 127;
 
 /// Run the lines, unless nothing changed since they last ran.
 pub(crate) fn run(
@@ -51,7 +54,15 @@ pub(crate) fn run(
         let outcome = child::run(command(line, setting), progress)
             .map_err(|error| failed(line, format!("the shell cannot be run: {error}")))?;
         if !outcome.status.success() {
-            let mut error = failed(line, ended(outcome.status));
+            let text = outcome.lines.join("\n");
+            let missing = (outcome.status.code() == Some(NOT_FOUND))
+                .then(|| not_found(&text))
+                .flatten();
+            let mut error = match (missing, node::why(&text)) {
+                (Some(program), _) => lacking(line, program),
+                (None, Some((why, hint))) => failed(line, why.into()).hinted(hint),
+                (None, None) => failed(line, ended(outcome.status)),
+            };
             error.output = outcome.tail(20);
             return Err(error);
         }
@@ -66,6 +77,34 @@ pub(crate) fn run(
     std::fs::create_dir_all(setting.state)
         .and_then(|()| std::fs::write(&record, content))
         .map_err(|error| failed("", format!("`{}`: {error}", record.display())))
+}
+
+/// The program that the shell did not find: `sh: 1: yarn: not found`.
+fn not_found(text: &str) -> Option<&str> {
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.ends_with("not found"))?;
+    let (before, _) = line.rsplit_once(':')?;
+    let program = before.rsplit(':').next()?.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    (!program.is_empty() && program.chars().all(plain)).then_some(program)
+}
+
+fn lacking(line: &str, program: &str) -> Error {
+    let error = failed(line, format!("`{program}` is not on this machine"));
+    match node::how_to_get(program) {
+        Some(hint) => error.hinted(hint),
+        None => error,
+    }
+}
+
+/// A package manager of Node that `line` begins with and that is not there.
+pub(crate) fn missing_program(line: &str, setting: &Setting<'_>) -> Option<Error> {
+    let program = line.split_whitespace().next()?;
+    node::how_to_get(program)?;
+    let own = setting.path.iter().any(|path| path.join(program).is_file());
+    (!own && setting.machine.program(program).is_none()).then(|| lacking(line, program))
 }
 
 /// Whether the lines ran on this very source.

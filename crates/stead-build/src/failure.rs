@@ -35,8 +35,11 @@ pub(crate) fn explain(lines: &[String], context: &Context<'_>) -> Error {
         Some((asked, failed)) => (format!("cannot install `{asked}`"), failed.as_str()),
         None => (context.act.to_owned(), "a package"),
     };
-    let mut error =
-        known(&text, &act, name, context).unwrap_or_else(|| Error::new(act, own_words(&text)));
+    let mut error = known(&text, &act, name, context).unwrap_or_else(|| {
+        let mut causes = own_words(&text);
+        causes.extend(last_words(&text));
+        Error::new(act, causes)
+    });
     error.output = tail(lines);
     error
 }
@@ -59,6 +62,42 @@ fn known(text: &str, act: &str, name: &str, context: &Context<'_>) -> Option<Err
     }
     if let Some(error) = network(text, act, context) {
         return Some(error);
+    }
+    if text.contains("Git operation failed") && !text.contains("Git executable not found") {
+        let address = text.split('\'').find(|part| {
+            (part.contains("://") || part.contains("git@")) && !part.contains(char::is_whitespace)
+        });
+        let why = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("fatal: "));
+        return Some(
+            error(vec![
+                format!(
+                    "the repository {} cannot be fetched",
+                    address.unwrap_or("of a package")
+                ),
+                why.unwrap_or("git failed").to_owned(),
+            ])
+            .hinted("git ls-remote ADDRESS shows whether it is reached from here, and as whom"),
+        );
+    }
+    if let Some(file) = between(text, "Couldn't parse requirement in `", "`") {
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.contains("Couldn't parse"));
+        let marked = lines.position(|line| line.trim() == "^" || line.trim().starts_with("^^"));
+        let all: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.contains("Couldn't parse"))
+            .collect();
+        let line = marked.and_then(|at| all.get(at.checked_sub(1)?));
+        let line = line.map_or("a line", |line| line.trim());
+        return Some(
+            error(vec![format!(
+                "`{file}` has a line that is no requirement: `{line}`"
+            )])
+            .hinted("one package a line, such as `flask==3.0.3`; comments begin with #"),
+        );
     }
     if text.contains("Hash mismatch for") {
         return Some(

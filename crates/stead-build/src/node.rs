@@ -196,19 +196,9 @@ impl Node {
         let outcome = child::run(command, progress).map_err(|error| failed(error.to_string()))?;
         if !outcome.status.success() {
             let mut error = failed(commands::ended(outcome.status));
-            let text = outcome.lines.join("\n");
-            if text
-                .contains("can only install packages when your package.json and package-lock.json")
-                || text.contains("are in sync")
-            {
-                error.causes = vec!["package.json and its lock do not agree".into()];
-                error.hint = Some("npm install, and commit package-lock.json".into());
-            } else if ["ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN"]
-                .iter()
-                .any(|sign| text.contains(sign))
-            {
-                error.causes = vec!["the package registry does not answer".into()];
-                error.hint = Some("npm config set registry https://registry.npmmirror.com".into());
+            if let Some((why, hint)) = why(&outcome.lines.join("\n")) {
+                error.causes = vec![why.to_owned()];
+                error.hint = Some(hint.to_owned());
             }
             error.output = outcome.tail(20);
             return Err(error);
@@ -252,11 +242,7 @@ impl Node {
     }
 
     fn hint(&self) -> &'static str {
-        match self.installer.program {
-            "pnpm" => "npm install --global pnpm",
-            "yarn" => "npm install --global yarn",
-            _ => "sudo apt-get install nodejs npm",
-        }
+        how_to_get(self.installer.program).unwrap_or("sudo apt-get install nodejs npm")
     }
 
     fn marker(&self) -> PathBuf {
@@ -278,6 +264,47 @@ impl Node {
             .with("node", format!("{node:?} {changed:?}"))
             .finish()
     }
+}
+
+/// How a package manager of Node is got; `None` for any other program.
+pub(crate) fn how_to_get(program: &str) -> Option<&'static str> {
+    Some(match program {
+        "pnpm" => "npm install --global pnpm",
+        "yarn" => "npm install --global yarn",
+        "bun" => "npm install --global bun",
+        "npm" | "npx" | "node" => "sudo apt-get install nodejs npm",
+        _ => return None,
+    })
+}
+
+/// What a package manager's output means, where that is known: the cause and a hint.
+pub(crate) fn why(text: &str) -> Option<(&'static str, &'static str)> {
+    let any = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    if any(&[
+        "can only install packages when your package.json and package-lock.json",
+        "are in sync",
+    ]) {
+        return Some((
+            "package.json and its lock do not agree",
+            "npm install, and commit package-lock.json",
+        ));
+    }
+    if any(&["Your lockfile needs to be updated"]) {
+        return Some((
+            "package.json and its lock do not agree",
+            "yarn install, and commit yarn.lock",
+        ));
+    }
+    if any(&["ERR_PNPM_OUTDATED_LOCKFILE", "ERR_PNPM_NO_LOCKFILE"]) {
+        return Some((
+            "package.json and its lock do not agree",
+            "pnpm install, and commit pnpm-lock.yaml",
+        ));
+    }
+    any(&["ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN"]).then_some((
+        "the package registry does not answer",
+        "npm config set registry https://registry.npmmirror.com",
+    ))
 }
 
 /// npm's ranges: alternatives by `||`, bounds by spaces, `18.x`, `18 - 20`. What is not understood fits.

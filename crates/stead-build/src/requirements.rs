@@ -4,6 +4,7 @@ mod conda;
 mod marker;
 mod pipfile;
 mod poetry;
+mod stale;
 pub(crate) mod text;
 
 use std::path::{Path, PathBuf};
@@ -196,12 +197,17 @@ pub(crate) fn read(
     let mut found = match kind(&name) {
         Kind::Text => text::read(&path, code)?,
         Kind::Conda => conda_environment(&path, &name, code)?,
-        Kind::UvLock => Dependencies {
-            install: Install::UvLock,
-            ..Dependencies::default()
-        },
+        Kind::UvLock => {
+            let project = table(&base.join("pyproject.toml")).unwrap_or_default();
+            stale::of_project(&name, &table(&path)?, &project, "uv lock")?;
+            Dependencies {
+                install: Install::UvLock,
+                ..Dependencies::default()
+            }
+        }
         Kind::PoetryLock => {
             let project = table(&base.join("pyproject.toml"))?;
+            stale::of_project(&name, &table(&path)?, &project, "poetry lock")?;
             let (text, notes) = poetry::from_lock(&table(&path)?, &project, &base, target);
             Dependencies {
                 install: complete(text),
@@ -212,6 +218,8 @@ pub(crate) fn read(
         Kind::PipfileLock => {
             let lock: serde_json::Value = serde_json::from_slice(&bytes(&path)?)
                 .map_err(|error| unreadable(&path, &error.to_string()))?;
+            let pipfile = table(&base.join("Pipfile")).unwrap_or_default();
+            stale::of_pipfile(&name, &lock, &pipfile)?;
             let made_for = lock
                 .pointer("/_meta/requires/python_version")
                 .and_then(|text| text.as_str());

@@ -80,3 +80,24 @@ fn build_commands_have_the_environments_programs_and_the_manifests_variables() {
     assert_eq!(read("colour"), "blue\n");
     assert!(release.path[0].starts_with(read("prefix").trim()));
 }
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let mut app = app();
+    app.manifest.build.commands = vec!["no-such-program-of-this-test --x".into()];
+    let error = app.prepare().unwrap_err();
+    assert_eq!(
+        error.causes,
+        ["`no-such-program-of-this-test` is not on this machine"]
+    );
+    // A package manager of Node is looked for beforehand.
+    app.machine = app.machine.clone().with("PATH", "/nowhere");
+    app.manifest.build.commands = vec!["yarn install".into()];
+    let findings = app.check();
+    let found = findings.iter().find(|finding| finding.blocks);
+    assert_eq!(
+        found.and_then(|finding| finding.hint.as_deref()),
+        Some("npm install --global yarn"),
+        "{findings:#?}"
+    );
+}

@@ -317,6 +317,12 @@ fn around_python(
         Some(_) => {}
         // What is wrong with it is said where it is read.
         None if project.tree.is_odd(&join(base, "requirements.txt")) => {}
+        None if let Some((file, name)) = imports_framework(project, draft) => draft.missing(
+            format!(
+                "{file} imports {name}, and no file says which packages the app needs (requirements.txt, pyproject.toml, Pipfile, …)"
+            ),
+            format!("echo {name} > requirements.txt"),
+        ),
         None => draft.note(
             "No file says which packages the app needs (requirements.txt, pyproject.toml, Pipfile, …): it runs without any.",
         ),
@@ -348,6 +354,21 @@ fn around_python(
     node::beside_python(project.tree, base, draft);
     state::directories(project, base, draft);
     state::dotenv(project, base, draft);
+}
+
+/// A framework that the app's own files import: the file, and the package.
+fn imports_framework(project: &Project<'_>, draft: &Draft) -> Option<(String, String)> {
+    let files = state::imported_from(project, draft.entry.as_deref());
+    files.into_iter().find_map(|file| {
+        let module = project.module(&file);
+        let name = module.imports.iter().find_map(|import| {
+            let top = import.split('.').next().unwrap_or_default();
+            let package = top.to_lowercase().replace('_', "-");
+            let foreign = project.find(&file, top).is_none();
+            (foreign && server_source::is_web(&package)).then_some(package)
+        })?;
+        Some((file, name))
+    })
 }
 
 /// Files that the app imports and that no Python 3 reads.

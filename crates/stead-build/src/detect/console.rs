@@ -1,6 +1,7 @@
 //! Console scripts: programs that the project itself or the packages that it needs bring along.
 
 use super::dependencies::Dependencies;
+use super::draft::quoted;
 use super::entry::elsewhere;
 use super::project::{Project, is_identifier};
 use super::server_source;
@@ -33,22 +34,18 @@ pub(crate) struct Program {
     /// What brings it: `devpi-server`.
     by: String,
     /// The line to write, if it is known how the program is told where to listen.
-    pub(crate) line: Option<String>,
-    needs: Option<&'static str>,
+    line: Option<String>,
+    /// The same as TOML, with what belongs to it.
+    pub(crate) toml: Option<String>,
 }
 
 impl Program {
     /// What a person is told of it.
     pub(crate) fn sentence(&self) -> String {
         let Self { name, by, .. } = self;
-        match (&self.line, self.needs) {
-            (Some(line), Some(needs)) => {
-                format!("{by} brings the program `{name}`: `command = \"{line}\"`; {needs}")
-            }
-            (Some(line), None) => {
-                format!("{by} brings the program `{name}`: `command = \"{line}\"`")
-            }
-            (None, _) => format!(
+        match &self.line {
+            Some(line) => format!("{by} brings the program `{name}`: `command = \"{line}\"`"),
+            None => format!(
                 "{by} brings the program `{name}`; `{name} --help` says how it is told where to listen"
             ),
         }
@@ -160,17 +157,20 @@ pub(crate) fn programs(
             name: name.unwrap_or(known.package).to_owned(),
             by: known.package.to_owned(),
             line: Some(known.line.to_owned()),
-            needs: known.needs,
+            toml: Some(known.toml()),
         });
     }
     let scripts = of_project(project, base);
     for script in likely_first(&scripts, own.as_deref()) {
         let flag = port_option(project, script);
+        let line = flag.map(|flag| format!("{} {flag}", script.name));
         programs.push(Program {
-            line: flag.map(|flag| format!("{} {flag}", script.name)),
+            toml: line
+                .as_deref()
+                .map(|line| format!("command = {}", quoted(line))),
+            line,
             name: script.name.clone(),
             by: "the project".to_owned(),
-            needs: None,
         });
     }
     for (package, name) in installed(project, base, dependencies) {
@@ -179,7 +179,7 @@ pub(crate) fn programs(
                 name,
                 by: package,
                 line: None,
-                needs: None,
+                toml: None,
             });
         }
     }

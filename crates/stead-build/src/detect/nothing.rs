@@ -52,9 +52,8 @@ pub(crate) fn nothing(
     }
     let programs = console::programs(project, base, dependencies);
     causes.extend(programs.iter().take(NAMED).map(console::Program::sentence));
-    let suggestion = programs.iter().find_map(|program| program.line.clone());
-    if let Some(line) = suggestion {
-        example = vec![format!("command = {}", quoted(&line))];
+    if let Some(toml) = programs.iter().find_map(|program| program.toml.clone()) {
+        example = vec![toml];
     }
     let app = fit_app_name(&dir.file_name().unwrap_or_default().to_string_lossy());
     let or = match example.iter().any(|line| line.starts_with("wsgi")) {

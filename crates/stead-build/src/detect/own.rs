@@ -1,6 +1,6 @@
 //! Python programs that bring their own server, and how they are told where to listen.
 
-use stead_model::manifest::{Count, Program};
+use stead_model::manifest::{Count, Program, Volume};
 
 use super::dependencies::Dependencies;
 use super::draft::Draft;
@@ -292,11 +292,20 @@ pub(crate) fn brought(
                 script.from.clone(),
             );
             draft.entry = script.file.clone();
-            if let Some(needs) = known.needs {
-                draft.note(format!(
-                    "{name} is run by its program `{}`: {needs}.",
-                    script.name
-                ));
+            draft.note(format!("{name} is run by its program `{}`.", script.name));
+            if let Some(before) = known.before {
+                draft.origin(
+                    "release.command",
+                    format!("what {name} needs before it starts"),
+                );
+                draft.manifest.release_command = Some(before.to_owned());
+            }
+            if let Some(folder) = known.folder {
+                draft.origin(&format!("volume.{folder}"), format!("what {name} keeps"));
+                let volume = Volume {
+                    path: folder.to_owned(),
+                };
+                draft.manifest.volume.insert(folder.to_owned(), volume);
             }
             one_instance(&name, draft);
             return true;

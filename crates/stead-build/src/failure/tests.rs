@@ -252,6 +252,28 @@ fn a_build_that_fails_for_an_unknown_reason_says_what_it_ended_with() {
 }
 
 #[test]
+fn a_line_that_is_none_and_a_repository_that_is_not_reached_are_named() {
+    check(
+        "badline",
+        11,
+        [
+            "requirements.txt",
+            "`requirements.txt` has a line that is no requirement: `this is not a requirement`",
+            "one package a line",
+        ],
+    );
+    check(
+        "repository",
+        11,
+        [
+            "requirements.txt",
+            "the repository https://github.com/nobody-there-x/nothing.git cannot be fetched; unable to access",
+            "git ls-remote",
+        ],
+    );
+}
+
+#[test]
 fn hashes_that_do_not_agree_stop_the_build() {
     check(
         "hash",

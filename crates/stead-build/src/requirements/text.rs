@@ -182,7 +182,10 @@ impl<'a> Reader<'a> {
         if let Some(target) = option(bare, &["-e", "--editable"]) {
             let line = match self.local(target, directory, true) {
                 Some(path) => format!("-e {path}"),
-                None => bare.to_owned(),
+                None => {
+                    is_there(target, at)?;
+                    bare.to_owned()
+                }
             };
             self.push(&line);
             return Ok(());
@@ -191,11 +194,11 @@ impl<'a> Reader<'a> {
             self.push(bare);
             return Ok(());
         }
-        self.requirement(bare, directory, at.file);
-        Ok(())
+        self.requirement(bare, directory, at)
     }
 
-    fn requirement(&mut self, bare: &str, directory: &Path, file: &str) {
+    fn requirement(&mut self, bare: &str, directory: &Path, at: At<'_>) -> Result<(), Error> {
+        let file = at.file;
         if matches!(
             bare.split_whitespace().next(),
             Some("pkg-resources==0.0.0" | "pkg_resources==0.0.0")
@@ -203,7 +206,7 @@ impl<'a> Reader<'a> {
             self.notes.push(format!(
                 "`pkg-resources==0.0.0` of `{file}` is left out: no index has it, Debian's pip once listed it by mistake"
             ));
-            return;
+            return Ok(());
         }
         if let Some((name, url)) = bare.split_once(" @ ")
             && let Some(path) = url.trim().strip_prefix("file://")
@@ -216,7 +219,7 @@ impl<'a> Reader<'a> {
                     name.trim()
                 ));
                 self.push(name.trim());
-                return;
+                return Ok(());
             }
         }
         let is_path = bare.starts_with(['.', '/'])
@@ -230,8 +233,14 @@ impl<'a> Reader<'a> {
             .flatten()
         {
             Some(path) => self.push(&path),
-            None => self.push(bare),
+            None => {
+                if is_path {
+                    is_there(bare, at)?;
+                }
+                self.push(bare);
+            }
         }
+        Ok(())
     }
 
     /// The absolute form of a local path (with its extras and marker), whose content goes into the key.
@@ -259,6 +268,25 @@ impl<'a> Reader<'a> {
         self.flat.push_str(line);
         self.flat.push('\n');
     }
+}
+
+/// A path that a line names and that was not found is an error, unless it is no path after all.
+fn is_there(target: &str, at: At<'_>) -> Result<(), Error> {
+    if target.contains("://") || target.contains("${") || target.contains('@') {
+        return Ok(());
+    }
+    let end = target.find(['[', ';', ' ']).unwrap_or(target.len());
+    let path = target.get(..end).unwrap_or(target);
+    let line = at
+        .line
+        .map_or(String::new(), |line| format!(" in line {line}"));
+    Err(Error::new(
+        format!("cannot install `{path}`"),
+        vec![
+            format!("`{}` names it{line}", at.file),
+            "there is no such file or directory".to_owned(),
+        ],
+    ))
 }
 
 /// What decides how a local package is installed: the file itself, or a project's metadata.

@@ -1,5 +1,7 @@
 //! Programs that well-known packages bring, and how each is told where to listen.
 
+use crate::detect::draft::quoted;
+
 /// A package whose console script is how it is run.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -7,15 +9,32 @@ pub(crate) struct Known {
     pub(crate) package: &'static str,
     /// The line; `$PORT` is where it must listen.
     pub(crate) line: &'static str,
-    /// What it needs besides, a clause.
-    pub(crate) needs: Option<&'static str>,
+    /// The directory that it keeps, a volume.
+    pub(crate) folder: Option<&'static str>,
+    /// What is run before it, again and again.
+    pub(crate) before: Option<&'static str>,
+}
+
+impl Known {
+    /// The line with what belongs to it, below `[process.web]`.
+    pub(crate) fn toml(&self) -> String {
+        let mut toml = format!("command = {}", quoted(self.line));
+        if let Some(before) = self.before {
+            toml.push_str(&format!("\n[release]\ncommand = {}", quoted(before)));
+        }
+        if let Some(folder) = self.folder {
+            toml.push_str(&format!("\n[volume.{folder}]\npath = {}", quoted(folder)));
+        }
+        toml
+    }
 }
 
 const fn known(package: &'static str, line: &'static str) -> Known {
     Known {
         package,
         line,
-        needs: None,
+        folder: None,
+        before: None,
     }
 }
 
@@ -28,30 +47,28 @@ const KNOWN: &[Known] = &[
     Known {
         package: "devpi-server",
         line: "devpi-server --port $PORT --serverdir data",
-        needs: Some(
-            "run `devpi-init --serverdir data` once, and keep `data` with [volume.data] path = \"data\"",
-        ),
-    },
-    Known {
-        package: "datasette",
-        line: "datasette serve . --port $PORT",
-        needs: Some("it serves the SQLite databases of the directory"),
+        folder: Some("data"),
+        before: Some("test -e data/.serverversion || devpi-init --serverdir data"),
     },
     Known {
         package: "pypiserver",
         line: "pypi-server run --port $PORT packages",
-        needs: Some("it serves the directory `packages`"),
+        folder: Some("packages"),
+        before: None,
     },
     Known {
         package: "octoprint",
         line: "octoprint serve --host 127.0.0.1 --port $PORT --basedir data",
-        needs: Some("keep `data` with [volume.data] path = \"data\""),
+        folder: Some("data"),
+        before: None,
     },
     Known {
         package: "calibreweb",
         line: "CALIBRE_PORT=$PORT cps -p data/app.db -g data/gdrive.db",
-        needs: Some("keep `data` with [volume.data] path = \"data\""),
+        folder: Some("data"),
+        before: None,
     },
+    known("datasette", "datasette serve . --port $PORT"),
     known("jupyterlab", "jupyter lab --no-browser --port $PORT"),
     known("notebook", "jupyter notebook --no-browser --port $PORT"),
     known("voila", "voila --no-browser --port=$PORT"),
@@ -60,10 +77,12 @@ const KNOWN: &[Known] = &[
     known("flower", "celery flower --port=$PORT"),
     known("locust", "locust --web-host 127.0.0.1 --web-port $PORT"),
     known("radicale", "radicale --server-hosts 127.0.0.1:$PORT"),
-    known(
-        "wsgidav",
-        "wsgidav --host 127.0.0.1 --port $PORT --root files --auth anonymous",
-    ),
+    Known {
+        package: "wsgidav",
+        line: "wsgidav --host 127.0.0.1 --port $PORT --root files --auth anonymous",
+        folder: Some("files"),
+        before: None,
+    },
     known(
         "sqlite-web",
         "sqlite_web --no-browser --host 127.0.0.1 --port $PORT app.db",

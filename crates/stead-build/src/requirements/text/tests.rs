@@ -139,3 +139,31 @@ fn an_included_file_that_cannot_be_read_is_named_with_the_line_that_includes_it(
         ]
     );
 }
+
+#[test]
+fn a_local_package_that_is_not_there_is_named_with_its_line() {
+    let code = tempfile::tempdir().unwrap();
+    for (line, path) in [
+        ("-e ./libs/common[x]", "./libs/common"),
+        ("./wheels/a.whl", "./wheels/a.whl"),
+    ] {
+        let path_of = write(code.path(), "requirements.txt", format!("flask\n{line}\n"));
+        let error = read(&path_of, code.path()).unwrap_err();
+        assert_eq!(error.act, format!("cannot install `{path}`"));
+        assert_eq!(
+            error.causes,
+            [
+                "`requirements.txt` names it in line 2",
+                "there is no such file or directory"
+            ]
+        );
+    }
+    for line in [
+        "-e git+https://example.com/x.git",
+        "${HOME}/x.whl",
+        "a.tar.gz @ file:///x",
+    ] {
+        let path = write(code.path(), "requirements.txt", format!("{line}\n"));
+        assert!(read(&path, code.path()).is_ok(), "{line}");
+    }
+}
