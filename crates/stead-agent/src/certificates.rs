@@ -315,7 +315,13 @@ impl Keeping {
         let directory = directory(&wish.acme);
         let stored = self.stored();
         for asking in std::mem::take(&mut self.asking) {
-            asking.answer(&wish.hosts, &directory, &stored, plan, Timestamp::now());
+            asking.answer(
+                &wish.hosts,
+                &directory,
+                &stored,
+                (plan, &self.attempts),
+                Timestamp::now(),
+            );
         }
     }
 

@@ -54,7 +54,7 @@ impl Desk<'_> {
     pub(super) async fn carry_out(&mut self, planned: &Order, entries: &[Entry]) {
         let hosts = &planned.hosts;
         let opened = self.open().await;
-        let (authority, records, sign) = match opened {
+        let (mut authority, records, sign) = match opened {
             Ok(opened) => opened,
             Err(trouble) => {
                 self.failed(hosts, &trouble);
@@ -74,6 +74,7 @@ impl Desk<'_> {
         let mut tries: VecDeque<(Vec<String>, usize)> = VecDeque::new();
         tries.push_back((ways.keys().cloned().collect(), 0));
         let mut count = 0;
+        let mut registered = false;
         while let Some((hosts, at)) = tries.pop_front().filter(|(hosts, _)| !hosts.is_empty()) {
             count += 1;
             let way = |host: &String| {
@@ -144,20 +145,33 @@ impl Desk<'_> {
                 }
                 Err(Failed::Order(trouble)) => self.failed(&hosts, &trouble),
                 Err(Failed::NoAccount) => {
-                    if let Ok(terms) = self.terms() {
-                        Authority::forget(&terms, &self.accounts());
+                    match self
+                        .register_again(std::mem::replace(&mut registered, true))
+                        .await
+                    {
+                        Ok(known) => {
+                            authority = known;
+                            tries.push_front((hosts, at));
+                        }
+                        Err(trouble) => self.failed(&hosts, &trouble),
                     }
-                    let trouble = Trouble::new(
-                        Kind::Unavailable,
-                        "the authority does not know our account any more; a new one is made",
-                    );
-                    self.failed(&hosts, &trouble);
                 }
             }
         }
         // Nor is this host recognized any more.
         let _ = self.link.answer(BTreeMap::new()).await;
         self.save();
+    }
+
+    /// The authority has lost our account: a new one, once.
+    async fn register_again(&self, registered: bool) -> Result<Authority, Trouble> {
+        if registered {
+            let why = "the authority does not know the account that it has just made";
+            return Err(Trouble::new(Kind::Unavailable, why));
+        }
+        let terms = self.terms()?;
+        Authority::forget(&terms, &self.accounts());
+        Authority::open(&terms, &self.accounts()).await
     }
 
     fn accounts(&self) -> std::path::PathBuf {

@@ -102,19 +102,23 @@ async fn new_order(
         }
     };
     let first = new(wish.replaces.clone());
-    match patiently!(authority.account.new_order(&first).await) {
-        Ok(order) => Ok(order),
-        Err(instant_acme::Error::Api(problem)) if kind_of(&problem) == "accountDoesNotExist" => {
-            Err(Failed::NoAccount)
-        }
-        // The authority has forgotten the former certificate, or takes it for replaced: that is no reason for none.
-        Err(_) if wish.replaces.is_some() => {
-            let plain = new(None);
-            let order = patiently!(authority.account.new_order(&plain).await);
-            order.map_err(|error| authority.trouble(error).into())
-        }
-        Err(error) => Err(authority.trouble(error).into()),
+    let mut outcome = patiently!(authority.account.new_order(&first).await);
+    // The authority may have forgotten the former certificate, take it for replaced, or not know what that is: that is no
+    // reason for none.
+    let forgotten = |error: &instant_acme::Error| wish.replaces.is_some() && !is_unknown(error);
+    if outcome.as_ref().is_err_and(forgotten) {
+        let plain = new(None);
+        outcome = patiently!(authority.account.new_order(&plain).await);
     }
+    outcome.map_err(|error| match is_unknown(&error) {
+        true => Failed::NoAccount,
+        false => authority.trouble(error).into(),
+    })
+}
+
+/// The authority does not know our account.
+fn is_unknown(error: &instant_acme::Error) -> bool {
+    matches!(error, instant_acme::Error::Api(problem) if kind_of(problem) == "accountDoesNotExist")
 }
 
 /// Answer every question, and wait until the authority has asked them.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
+use super::attempts::Attempts;
 use super::plan::{Plan, Stored, best};
 use super::soon;
 
@@ -176,7 +177,7 @@ impl Asking {
         wanted: &[String],
         directory: &str,
         stored: &[Stored],
-        plan: &Plan,
+        (plan, attempts): (&Plan, &Attempts),
         now: Timestamp,
     ) {
         let hosts = match &self.request {
@@ -193,6 +194,10 @@ impl Asking {
                             false,
                             "no route of the app that runs has this host".to_owned(),
                         ),
+                        (None, _) if attempts.failures.contains_key(&host) => {
+                            // The former one serves, but it was not renewed.
+                            (false, attempts.failures[&host].why.clone())
+                        }
                         (Some(wait), _) => {
                             let next = wait.until.map(|until| {
                                 format!("; next attempt {}", soon(until.duration_since(now)))

@@ -166,6 +166,21 @@ fn a_host_is_proven_over_tls_when_plain_http_leads_elsewhere() {
 }
 
 #[test]
+fn an_authority_that_has_lost_our_account_gets_a_new_one() {
+    let mut authority = Authority::start();
+    authority.address("shop.test");
+    let tree = site(&authority, "\"shop.test\"", "");
+    let running = public(&tree, &authority);
+    running.wait_for("`shop.test` has a certificate of");
+    // It keeps everything in memory.
+    authority.stop();
+    authority.run();
+    let renewed = tree.run(&["cert", "renew", "shop.test"]);
+    assert!(renewed.status.success(), "{}", running.seen());
+    assert_eq!(authority.issued(), 1);
+}
+
+#[test]
 fn an_authority_that_is_down_holds_up_no_app() {
     let mut authority = Authority::start();
     authority.address("shop.test");

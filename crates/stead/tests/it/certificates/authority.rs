@@ -11,7 +11,7 @@ use crate::running::wait_until;
 
 /// A certificate authority that asks for hosts at ports of its own.
 pub(crate) struct Authority {
-    pebble: Child,
+    pebble: Option<Child>,
     dns: Child,
     folder: tempfile::TempDir,
     port: u16,
@@ -69,19 +69,8 @@ impl Authority {
             .stderr(Stdio::null())
             .spawn()
             .expect("pebble-challtestsrv, of the Debian package pebble");
-        let log = std::fs::File::create(file("pebble.log")).unwrap();
-        let pebble = program("pebble")
-            .args(["-strict", "-config"])
-            .arg(file("pebble.json"))
-            .args(["-dnsserver", &format!("127.0.0.1:{dns_port}")])
-            .env("PEBBLE_VA_NOSLEEP", "1")
-            .env("PEBBLE_WFE_NONCEREJECT", "50")
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("pebble, of the Debian package pebble");
-        let authority = Self {
-            pebble,
+        let mut authority = Self {
+            pebble: None,
             dns,
             folder,
             port,
@@ -90,12 +79,31 @@ impl Authority {
             http_port,
             tls_port,
         };
-        for port in [port, management] {
-            wait_until("the start of the authority", || {
-                TcpStream::connect(("127.0.0.1", port)).is_ok()
-            });
-        }
+        authority.run();
+        wait_until("the start of its DNS server", || {
+            TcpStream::connect(("127.0.0.1", management)).is_ok()
+        });
         authority
+    }
+
+    /// It is there, and knows nobody.
+    pub(crate) fn run(&mut self) {
+        let file = |name: &str| self.folder.path().join(name);
+        let log = std::fs::File::create(file("pebble.log")).unwrap();
+        let pebble = program("pebble")
+            .args(["-strict", "-config"])
+            .arg(file("pebble.json"))
+            .args(["-dnsserver", &format!("127.0.0.1:{}", self.dns_port)])
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", "50")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("pebble, of the Debian package pebble");
+        self.pebble = Some(pebble);
+        wait_until("the start of the authority", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
     }
 
     /// What `[acme]` must say of it.
@@ -168,8 +176,10 @@ urllib.request.urlopen(f"http://127.0.0.1:{}/{{path}}", data=body).read()
 
     /// It is down from now on.
     pub(crate) fn stop(&mut self) {
-        let _ = self.pebble.kill();
-        let _ = self.pebble.wait();
+        if let Some(mut pebble) = self.pebble.take() {
+            let _ = pebble.kill();
+            let _ = pebble.wait();
+        }
     }
 }
 
