@@ -20,10 +20,15 @@ pub(crate) fn resolve(manifest: &Manifest, code: &Path) -> Vec<Route> {
         [] if manifest.process.contains_key("web") => everything.as_slice(),
         given => given,
     };
-    wanted
+    let tls = manifest.tls.of_routes(code);
+    let mut routes: Vec<Route> = wanted
         .iter()
         .flat_map(|route| one(manifest, route, code))
-        .collect()
+        .collect();
+    for route in &mut routes {
+        route.tls.clone_from(&tls);
+    }
+    routes
 }
 
 fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
@@ -45,6 +50,7 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         },
         target,
         body_limit,
+        tls: None,
         timeouts: RouteTimeouts {
             first: wanted.timeout,
             idle: wanted.idle_timeout,

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
         limit: None,
+        tls: None,
     };
     let own = (0..hosts).map(|number| route(vec![format!("h{number}.test")]));
     let table = RoutingTable {

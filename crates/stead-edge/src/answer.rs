@@ -23,6 +23,7 @@ use crate::visitor::Visitor;
 mod body;
 mod folder;
 mod rules;
+mod tls;
 mod upstream;
 
 use upstream::Limits;
@@ -227,6 +228,9 @@ impl Request<'_> {
                 self.shared.metrics.limited.fetch_add(1, Ordering::Relaxed);
                 return self.held_up(wait);
             }
+        }
+        if let Some(next) = self.check_tls(entry.tls.as_deref()) {
+            return next;
         }
         if let Some(rules) = &entry.rules
             && let Some(next) = Box::pin(self.follow(rules, &clean, entry.prefix_length)).await

@@ -18,6 +18,9 @@ pub(crate) type RequestId = [u8; 32];
 /// before, did not go through the edge as a request of its own.
 pub(crate) const STAMP: &str = "Stead-Request";
 
+/// What a visitor's certificate says, where one is asked for. No visitor can set these.
+const CLIENT: [&str; 2] = ["Stead-Client-Subject", "Stead-Client-Fingerprint"];
+
 /// What the edge says of a visitor, in the headers that upstreams read. What a visitor sent under
 /// these names, or under names that become the same in a CGI environment, is dropped.
 #[derive(Debug)]
@@ -99,12 +102,25 @@ impl<'a> Forwarded<'a> {
         let user = self.user().map(|user| (&b"X-Forwarded-User"[..], user));
         let ruled = self.ruled.into_iter();
         let set = ruled.flat_map(|ruled| ruled.rules.request.set());
-        prefix.into_iter().chain(user).chain(set)
+        prefix
+            .into_iter()
+            .chain(user)
+            .chain(self.client())
+            .chain(set)
     }
 
     /// The name of a visitor who proved who it is: `REMOTE_USER`.
     pub(crate) fn user(&self) -> Option<&[u8]> {
         self.ruled?.user.as_deref()
+    }
+
+    /// What the visitor's certificate says.
+    fn client(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let facts = self.connection.tls.as_deref();
+        let client = facts.and_then(|facts| facts.client.as_deref());
+        let values = client.map(|client| [client.subject.as_str(), &client.fingerprint]);
+        let names = CLIENT.into_iter().map(str::as_bytes);
+        names.zip(values.into_iter().flatten().map(str::as_bytes))
     }
 
     /// The path that the app gets, if it is not the visitor's: encoded.

@@ -372,6 +372,7 @@ impl FuzzRouter {
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
             limit: None,
+            tls: None,
         };
         let mut routes: Vec<Route> = ["", "a.test", "*.test", "*.a.test", "[::1]", "127.0.0.1"]
             .iter()

@@ -323,7 +323,15 @@ async fn watch_certificates(shared: Arc<Shared>) {
 async fn publish(shared: &Arc<Shared>, table: RoutingTable) -> EdgeEvent {
     let generation = table.generation;
     let replacing = Arc::clone(shared);
-    let replaced = tokio::task::spawn_blocking(move || replacing.tables.replace(&table)).await;
+    let replaced = tokio::task::spawn_blocking(move || {
+        replacing.tables.replace(&table, |router| {
+            let report = replacing.certificates.ask_for(router.client_authorities());
+            if let Some(report) = report {
+                let _ = replacing.events.send(EdgeEvent::Certificates(report));
+            }
+        })
+    })
+    .await;
     let forgetting = Arc::clone(shared);
     tokio::spawn(async move {
         tokio::time::sleep(FORGET_TABLE).await;

@@ -7,6 +7,8 @@ use std::io::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::tls::Facts;
+
 /// What is recorded of one request. Bytes are as the visitor sent them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
@@ -32,6 +34,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) user_agent: Option<&'a [u8]>,
     /// The Host header.
     pub(crate) host: Option<&'a [u8]>,
+    /// Of the handshake, when it came over TLS.
+    pub(crate) tls: Option<&'a Facts>,
     /// Ours.
     pub(crate) request_id: &'a str,
     /// The upstream's name, `<app>.<process>`, if the route leads to one.
@@ -138,12 +142,19 @@ impl Lines {
         }
     }
 
-    fn json(&self, entry: &Entry<'_>, buffer: &mut Vec<u8>) {
+    fn json<'e>(&self, entry: &Entry<'e>, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(b"{\"time\":\"");
         buffer.extend_from_slice(&self.date);
         let micros = entry.time.rem_euclid(1_000_000);
         // Writing to a Vec cannot fail.
         let _ = write!(buffer, ".{micros:06}Z\"");
+        let host = |facts: &'e Facts| facts.host.as_deref().map(str::as_bytes);
+        let client = |facts: &'e Facts| {
+            facts
+                .client
+                .as_deref()
+                .map(|client| client.fingerprint.as_bytes())
+        };
         let texts = [
             (",\"remote\":", Some(entry.remote.as_bytes())),
             (",\"host\":", entry.host),
@@ -152,6 +163,13 @@ impl Lines {
             (",\"version\":", Some(entry.version.as_bytes())),
             (",\"referer\":", entry.referer),
             (",\"user_agent\":", entry.user_agent),
+            (",\"tls\":", entry.tls.map(|facts| facts.version.as_bytes())),
+            (
+                ",\"tls_cipher\":",
+                entry.tls.map(|facts| facts.cipher.as_bytes()),
+            ),
+            (",\"tls_host\":", entry.tls.and_then(host)),
+            (",\"client\":", entry.tls.and_then(client)),
             (",\"request_id\":", Some(entry.request_id.as_bytes())),
             (",\"upstream\":", entry.upstream.map(str::as_bytes)),
         ];
@@ -160,6 +178,11 @@ impl Lines {
                 buffer.extend_from_slice(key.as_bytes());
                 escape_json(value, buffer);
             }
+        }
+        if let Some(facts) = entry.tls {
+            let resumed: &[u8] = if facts.resumed { b"true" } else { b"false" };
+            buffer.extend_from_slice(b",\"tls_resumed\":");
+            buffer.extend_from_slice(resumed);
         }
         let numbers = [
             (",\"status\":", Some(entry.status.into())),

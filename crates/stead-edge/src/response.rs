@@ -59,10 +59,14 @@ pub(crate) struct Response<'a> {
     interim: u8,
     /// What the route asks of its responses.
     rules: Option<Arc<Rules>>,
+    /// The value of Strict-Transport-Security, which an app's own goes before.
+    hsts: Option<Arc<str>>,
 }
 
 /// The cookie by which a visitor comes back to the same instance. Its value is random and says nothing.
 pub(crate) const STICKY_COOKIE: &[u8] = b"stead-sticky";
+
+const HSTS: &[u8] = b"Strict-Transport-Security";
 
 /// Interim responses that are passed on for one request. More are dropped: each costs the visitor's client
 /// a head, and none is needed to understand the answer.
@@ -82,6 +86,7 @@ impl<'s> Response<'s> {
             sticky: None,
             interim: 0,
             rules: None,
+            hsts: None,
         }
     }
 
@@ -130,6 +135,11 @@ impl<'s> Response<'s> {
         self.rules.as_deref()
     }
 
+    /// Tell the browser to come over TLS alone (RFC 6797 section 7.2). Before `head`.
+    pub(crate) fn insist(&mut self, hsts: &Arc<str>) {
+        self.hsts = Some(Arc::clone(hsts));
+    }
+
     /// After this response the connection takes no other request. Before `head`.
     pub(crate) fn close(&mut self) {
         self.shape.keep_alive = false;
@@ -144,7 +154,7 @@ impl<'s> Response<'s> {
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
         whole: Option<u64>,
     ) -> Result<(), Malformed> {
-        if self.rules.is_none() && self.sticky.is_none() {
+        if self.rules.is_none() && self.sticky.is_none() && self.hsts.is_none() {
             return self.write_head(output, status, headers, whole);
         }
         self.edited_head(output, status, headers, whole)
@@ -171,6 +181,12 @@ impl<'s> Response<'s> {
         }
         if let Some(rules) = &rules {
             list.extend(rules.response.set());
+        }
+        let hsts = self.hsts.clone();
+        if let Some(hsts) = &hsts
+            && !list.iter().any(|(name, _)| name.eq_ignore_ascii_case(HSTS))
+        {
+            list.push((HSTS, hsts.as_bytes()));
         }
         if let Some((value, secure)) = &self.sticky {
             cookie.extend_from_slice(STICKY_COOKIE);

@@ -9,6 +9,7 @@ mod host;
 mod validate;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
@@ -16,6 +17,7 @@ use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
 use crate::folder::Folder;
 use crate::rates::Limit;
 use crate::rules::Rules;
+use crate::tls::{Greeting, Policy};
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
 pub(crate) use validate::path as check_path;
 
@@ -53,6 +55,8 @@ pub(crate) struct RouteEntry {
     pub(crate) rules: Option<Arc<Rules>>,
     /// How many requests one address may send.
     pub(crate) limit: Option<Limit>,
+    /// What it asks of TLS; `None`: what is usual.
+    pub(crate) tls: Option<Arc<Policy>>,
 }
 
 /// A routing table, made ready for look-ups.
@@ -81,6 +85,12 @@ impl Router {
             let index = router.entries.len();
             let target = validate::target(route, &hosts, &positions)?;
             let rules = route.rules.as_deref().map(Rules::new).transpose()?;
+            let tls = route.tls.as_deref().map(|tls| Arc::new(Policy::from(tls)));
+            let greeting = tls.as_deref().map(|policy| policy.greeting.clone());
+            let greeting = greeting.unwrap_or_default();
+            let differ = |host: &str| {
+                format!("the routes of `{host}` ask for certificates of different authorities")
+            };
             router.entries.push(RouteEntry {
                 target,
                 rules: rules.map(Arc::new),
@@ -88,7 +98,11 @@ impl Router {
                 timeouts: route.timeouts,
                 prefix_length: path.len(),
                 limit: route.limit.as_ref().map(Limit::new).transpose()?,
+                tls,
             });
+            if hosts.is_empty() && !router.any.greet(&greeting) {
+                return Err(differ("every host"));
+            }
             if hosts.is_empty() && !router.any.insert(path, index) {
                 return Err(format!(
                     "two routes have the path `{}` for every host",
@@ -100,7 +114,11 @@ impl Router {
                     Some(parent) => router.wildcards.entry(parent.as_bytes().into()),
                     None => router.exact.entry(host.as_bytes().into()),
                 };
-                if !paths.or_default().insert(path, index) {
+                let paths = paths.or_default();
+                if !paths.greet(&greeting) {
+                    return Err(differ(host));
+                }
+                if !paths.insert(path, index) {
                     return Err(format!(
                         "two routes have the host `{host}` and the path `{}`",
                         route.path
@@ -129,6 +147,23 @@ impl Router {
             .or_else(|| of_host(&self.wildcards, parent?)?.find(path))
             .or_else(|| self.any.find(path))?;
         self.entries.get(index)
+    }
+
+    /// What a host, in lower case and without a port, asks of a handshake; `None`: what whoever names no host is
+    /// asked.
+    pub(crate) fn greeting(&self, host: Option<&str>) -> &Greeting {
+        let named = host.and_then(|host| {
+            let parent = host.split_once('.').map(|(_, parent)| parent.as_bytes());
+            let exact = self.exact.get(host.as_bytes());
+            exact.or_else(|| self.wildcards.get(parent?))
+        });
+        &named.unwrap_or(&self.any).greeting
+    }
+
+    /// Every file that names the authorities of visitors.
+    pub(crate) fn client_authorities(&self) -> impl Iterator<Item = &Arc<Path>> {
+        let policies = self.entries.iter().filter_map(|entry| entry.tls.as_deref());
+        policies.filter_map(|policy| policy.greeting.client_ca.as_ref())
     }
 
     /// Whether any route is for this host, so that 404 (wrong path) can be told from 421 (wrong host).
@@ -162,6 +197,8 @@ const FEW: usize = 8;
 /// The path prefixes of one host.
 #[derive(Debug, Default)]
 struct Paths {
+    /// What all of them ask of a handshake.
+    greeting: Greeting,
     /// Longest first once finished.
     list: Vec<(Box<[u8]>, usize)>,
     /// Filled when the list is long.
@@ -169,6 +206,13 @@ struct Paths {
 }
 
 impl Paths {
+    /// A route asks this of a handshake, before its path is inserted. False if another asks for what it cannot have
+    /// as well.
+    fn greet(&mut self, greeting: &Greeting) -> bool {
+        let is_first = self.is_empty();
+        self.greeting.join(greeting, is_first)
+    }
+
     /// False if the path is there already.
     fn insert(&mut self, path: &str, index: usize) -> bool {
         let path: Box<[u8]> = path.as_bytes().into();

@@ -111,9 +111,14 @@ impl Tables {
     }
 
     /// Validate a table as a whole and put it in force. On an error nothing has changed. To be called where no
-    /// visitor waits: the time that it takes grows with the table.
-    pub(crate) fn replace(&self, table: &RoutingTable) -> Result<(), String> {
+    /// visitor waits: the time that it takes grows with the table. `ready` gets it just before it is in force.
+    pub(crate) fn replace(
+        &self,
+        table: &RoutingTable,
+        ready: impl FnOnce(&Router),
+    ) -> Result<(), String> {
         let router = Router::new(table)?;
+        ready(&router);
         let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let Named {
             current: by_name,

@@ -11,23 +11,31 @@
 //! nothing for visitors; the agent is told.
 
 mod accept;
+mod clients;
 pub(crate) mod pair;
+mod policy;
 mod session;
 mod set;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ServerConfig, SupportedProtocolVersion};
 use stead_model::certificates::{CertificateReport, CertificateTable};
 
 pub(crate) use self::accept::{Failed, Greeted, accept};
+use self::clients::{Authorities, Client};
+pub(crate) use self::policy::{Greeting, Policy};
 pub(crate) use self::session::Session;
 use self::set::Set;
 
@@ -51,6 +59,8 @@ pub(crate) struct Facts {
     pub(crate) resumed: bool,
     /// HTTP/2 was agreed upon (RFC 9113 section 3.2).
     pub(crate) http2: bool,
+    /// Of the visitor's own certificate, where one is asked for.
+    pub(crate) client: Option<Box<Client>>,
 }
 
 /// The place where certificates are replaced, and what visitors are greeted with.
@@ -62,6 +72,9 @@ pub(crate) struct Certificates {
     provider: Arc<CryptoProvider>,
     /// For visitors in general.
     general: Arc<ServerConfig>,
+    /// Where TLS 1.3 is asked for.
+    strict: Arc<ServerConfig>,
+    authorities: ArcSwap<Authorities>,
 }
 
 impl Certificates {
@@ -71,12 +84,21 @@ impl Certificates {
         // Stateless, so that a ticket of one thread is good for the others. The keys change every six hours.
         let ticketer = Ticketer::new()?;
         let named = Arc::new(ByName(Arc::clone(&current)));
-        let general = config(&provider, rustls::ALL_VERSIONS, ticketer, named)?;
+        let tickets = || Some(Arc::clone(&ticketer));
+        let greeting = |strict| Greeting {
+            strict,
+            client_ca: None,
+        };
+        let no_client = || Arc::new(NoClientAuth);
+        let general = config(&provider, &greeting(false), no_client(), tickets(), &named)?;
+        let strict = config(&provider, &greeting(true), no_client(), tickets(), &named)?;
         Ok(Self {
             current,
             replacing: Mutex::new(()),
             provider,
             general: Arc::new(general),
+            strict: Arc::new(strict),
+            authorities: ArcSwap::default(),
         })
     }
 
@@ -87,16 +109,47 @@ impl Certificates {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let set = Set::new(table, &self.current.load());
-        let report = set.report(now());
         self.current.store(Arc::new(set));
+        self.report()
+    }
+
+    /// Read who may issue the certificates of visitors. `Some`: there is something to tell. To be called before the
+    /// table that names these is in force, where no visitor waits.
+    pub(crate) fn ask_for<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a Arc<Path>>,
+    ) -> Option<CertificateReport> {
+        let _alone = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.read_authorities(paths);
+        let is_bad = self.authorities.load().problems().next().is_some();
+        is_bad.then(|| self.report())
+    }
+
+    fn read_authorities<'a>(&self, paths: impl Iterator<Item = &'a Arc<Path>>) {
+        let former = self.authorities.load_full();
+        let read = Authorities::read(paths, &former, &self.provider);
+        self.authorities.store(Arc::new(read));
+    }
+
+    fn report(&self) -> CertificateReport {
+        let mut report = self.current.load().report(now());
+        report.problems.extend(self.authorities.load().problems());
         report
     }
 
     /// Read again what has changed on disk; `None`: nothing has. To be called where no visitor waits.
     pub(crate) fn refresh(&self) -> Option<CertificateReport> {
         let current = self.current.load_full();
+        let authorities = self.authorities.load_full();
+        let other_authorities = authorities.are_outdated();
+        if other_authorities {
+            self.read_authorities(authorities.paths());
+        }
         if !current.is_outdated() {
-            return None;
+            return other_authorities.then(|| self.report());
         }
         Some(self.replace(current.table().clone()))
     }
@@ -106,12 +159,33 @@ impl Certificates {
         self.current.load().ends()
     }
 
+    /// There is a certificate for `host`, in lower case.
+    pub(crate) fn has(&self, host: &str) -> bool {
+        self.current.load().named(host).is_some()
+    }
+
     /// How whoever asks for `host`, in lower case, is greeted.
-    pub(crate) fn for_visitor(&self, host: Option<&str>) -> Result<Arc<ServerConfig>, Failed> {
-        match self.current.load().find(host) {
-            Some(_) => Ok(Arc::clone(&self.general)),
-            None => Err(Failed::Name),
+    pub(crate) fn for_visitor(
+        &self,
+        host: Option<&str>,
+        greeting: &Greeting,
+    ) -> Result<Arc<ServerConfig>, Failed> {
+        if self.current.load().find(host).is_none() {
+            return Err(Failed::Name);
         }
+        let Some(path) = &greeting.client_ca else {
+            return Ok(Arc::clone(match greeting.strict {
+                true => &self.strict,
+                false => &self.general,
+            }));
+        };
+        // Without tickets: who was let in once is checked again, since the authority may be another one by now.
+        let verifier = self.authorities.load().verifier(path);
+        let verifier = verifier.ok_or(Failed::Client)?;
+        let named = Arc::new(ByName(Arc::clone(&self.current)));
+        config(&self.provider, greeting, verifier, None, &named)
+            .map(Arc::new)
+            .map_err(|_| Failed::Protocol)
     }
 
     /// How an authority that checks `host`, in lower case, is greeted.
@@ -134,19 +208,27 @@ impl Certificates {
 
 fn config(
     provider: &Arc<CryptoProvider>,
-    versions: &[&'static SupportedProtocolVersion],
-    ticketer: Arc<dyn ProducesTickets>,
-    named: Arc<ByName>,
+    greeting: &Greeting,
+    clients: Arc<dyn ClientCertVerifier>,
+    ticketer: Option<Arc<dyn ProducesTickets>>,
+    named: &Arc<ByName>,
 ) -> Result<ServerConfig, rustls::Error> {
+    let versions = match greeting.strict {
+        true => &[&rustls::version::TLS13][..],
+        false => rustls::ALL_VERSIONS,
+    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider));
     let mut config = builder
         .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(named);
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(Arc::<ByName>::clone(named));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = ticketer;
-    config.send_tls13_tickets = TICKETS;
+    config.send_tls13_tickets = 0;
+    if let Some(ticketer) = ticketer {
+        config.ticketer = ticketer;
+        config.send_tls13_tickets = TICKETS;
+    }
     // Said once more, since it must not change: what comes before the handshake is over may come again (RFC 8446
     // section 8).
     config.max_early_data_size = 0;

@@ -125,6 +125,7 @@ pub(crate) fn record(
             referer: head.header("referer"),
             user_agent: head.header("user-agent"),
             host: Some(head.host()).filter(|host| !host.is_empty()),
+            tls: connection.tls.as_deref(),
             request_id: id,
             upstream: series.map(|series| &*series.name),
             instance: times.instance.map(|instance| instance.0),

@@ -9,6 +9,7 @@ mod process;
 mod route;
 mod section;
 mod syntax;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigErrors;
 use crate::network::Network;
+use crate::routing::{PlainHttp, TlsVersion};
 
 pub(crate) use section::shorten;
 pub(crate) use values::{name, shell_line};
@@ -42,6 +44,8 @@ pub struct Manifest {
     pub edge: Edge,
     /// Where certificates come from, when it is not as usual.
     pub acme: Acme,
+    /// How the hosts of all routes are spoken to over TLS.
+    pub tls: Tls,
     /// Environment variables given to every process, job and the release command.
     pub env: BTreeMap<String, String>,
     /// Environment variables whose values are never in the file.
@@ -381,6 +385,28 @@ pub enum DnsProvider {
     Alidns,
     /// Amazon Route 53, API version 2013-04-01.
     Route53,
+}
+
+/// How visitors come over TLS. Files are absolute paths, or relative to the app's root; see [TLS](tls.md).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// A certificate of your own: a PEM file, the leaf first, then what leads to its authority. It is read again when it
+    /// changes. Which hosts it is for, it says itself.
+    pub certificate: Option<String>,
+    /// The key of `certificate`: a PEM file, not encrypted.
+    pub key: Option<String>,
+    /// The oldest version that is spoken: `"1.2"` or `"1.3"`.
+    pub minimum: TlsVersion,
+    /// What a visitor gets who comes over plain HTTP to a host that has a certificate: `"redirect"` (308 to `https`) or
+    /// `"serve"`, the same as over TLS.
+    pub http: PlainHttp,
+    /// How long a browser that was here over TLS is to refuse anything else (Strict-Transport-Security). What the app
+    /// itself says of it goes before. It cannot be taken back: begin with a short time.
+    pub hsts: Option<Duration>,
+    /// Visitors must have a certificate that one of the authorities in this PEM file has issued. The app learns of it by
+    /// the headers `Stead-Client-Subject` and `Stead-Client-Fingerprint`. A file that is missing or broken lets nobody
+    /// in.
+    pub client_ca: Option<String>,
 }
 
 /// An environment variable whose value is never in the file.

@@ -45,6 +45,9 @@ pub struct Route {
     /// How many requests one address may send.
     #[serde(default)]
     pub limit: Option<RateLimit>,
+    /// What it asks of TLS; `None`: what is usual.
+    #[serde(default)]
+    pub tls: Option<Box<RouteTls>>,
 }
 
 /// What a route asks beyond its target.
@@ -98,6 +101,44 @@ pub struct RateLimit {
     pub rate: Rate,
     /// So many at once, at least 1.
     pub burst: u32,
+}
+
+/// What a route asks of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteTls {
+    /// What a visitor gets who comes over plain HTTP to a host that has a certificate.
+    pub plain: PlainHttp,
+    /// How long a browser is to come over TLS alone (RFC 6797). `None`: it is not told.
+    pub hsts: Option<Duration>,
+    /// The oldest version that is spoken with the hosts of the route.
+    pub minimum: TlsVersion,
+    /// PEM, an absolute path: visitors must have a certificate that one of these authorities has issued. All
+    /// routes of a host ask for the same. `None`: they need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What plain HTTP gets where there is TLS, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlainHttp {
+    /// 308 to the same address with `https`.
+    #[default]
+    Redirect,
+    /// What TLS gets.
+    Serve,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// What a route says of times; `None`: as its upstream says.

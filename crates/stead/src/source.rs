@@ -83,6 +83,14 @@ pub(crate) fn load(dir: &Path) -> Result<Loaded, Problem> {
     })
 }
 
+/// Where the app lives in its source `dir`: what paths of the file are relative to.
+pub(crate) fn root(dir: &Path, manifest: &Manifest) -> PathBuf {
+    match &manifest.build.root {
+        Some(root) => dir.join(root),
+        None => dir.to_owned(),
+    }
+}
+
 /// What the file does not say is as detected; what it says stays.
 fn complete(manifest: &mut Manifest, found: &Manifest) {
     manifest.process = found.process.clone();

@@ -88,11 +88,9 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     edge.listen_tls(tls_listeners)
         .map_err(|error| Problem::new("cannot listen for TLS").cause(because(&error)))?;
     // Until the agent publishes its first table, visitors wait for an instance to come.
-    let _ = edge
-        .commands
-        .send(EdgeCommand::Publish(local_hosts::waiting_room(
-            &loaded.manifest,
-        )));
+    let root = source::root(&options.dir, &loaded.manifest);
+    let waiting = local_hosts::waiting_room(&loaded.manifest, &root);
+    let _ = edge.commands.send(EdgeCommand::Publish(waiting));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

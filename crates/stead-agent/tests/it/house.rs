@@ -426,6 +426,7 @@ impl App {
                 timeouts: stead_model::routing::RouteTimeouts::default(),
                 rules: None,
                 limit: None,
+                tls: None,
             }],
             edge: stead_model::manifest::Edge::default(),
         }

@@ -16,6 +16,7 @@ fn entry() -> Entry<'static> {
         referer: None,
         user_agent: Some(b"curl/8"),
         host: Some(b"shop.test"),
+        tls: None,
         request_id: "id",
         upstream: Some("shop.web"),
         instance: Some(7),

@@ -38,6 +38,7 @@ fn route(hosts: &[&str], path: &str, target: ModelTarget) -> Route {
         timeouts: RouteTimeouts::default(),
         rules: None,
         limit: None,
+        tls: None,
     }
 }
 

@@ -8,8 +8,9 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use super::clients::Client;
 use super::session::{Io, Now, Session};
-use super::{ACME, Facts};
+use super::{ACME, Facts, Greeting};
 use crate::Shared;
 use crate::deadline::Deadline;
 
@@ -55,8 +56,8 @@ pub(crate) async fn accept(
         Ok(None) | Err(_) => return Greeted::Ended,
     }
     match shake(shared, &mut socket, deadline).await {
-        Ok(Shaken::Done(tls, available)) => {
-            let facts = Facts::of(&tls);
+        Ok(Shaken::Done(tls, available, greeting)) => {
+            let facts = Facts::of(&tls, &greeting);
             shared.metrics.handshakes.done(&facts);
             Greeted::Session(Box::new(Session::new(socket, *tls, available)), facts)
         }
@@ -85,7 +86,7 @@ async fn is_tls(socket: &mut TcpStream, deadline: &mut Deadline) -> io::Result<O
 
 enum Shaken {
     /// So many bytes have come behind the handshake.
-    Done(Box<ServerConnection>, usize),
+    Done(Box<ServerConnection>, usize, Greeting),
     /// It was an authority that checks a host (RFC 8737).
     Checked,
 }
@@ -109,8 +110,8 @@ async fn shake(
             }
         }
     };
-    let config = match choose(shared, &accepted.client_hello()) {
-        Ok(config) => config,
+    let (config, greeting) = match choose(shared, &accepted.client_hello()) {
+        Ok(chosen) => chosen,
         Err(failed) => {
             let alert = match failed {
                 Failed::Name => UNRECOGNIZED_NAME,
@@ -156,7 +157,7 @@ async fn shake(
         return Ok(Shaken::Checked);
     }
     // A ticket may wait to be sent: it goes with the first answer, or before the first wait.
-    Ok(Shaken::Done(Box::new(tls), available))
+    Ok(Shaken::Done(Box::new(tls), available, greeting))
 }
 
 /// Read or write once something can be.
@@ -177,19 +178,28 @@ async fn step<T>(
     .await
 }
 
-fn choose(shared: &Shared, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Failed> {
+fn choose(
+    shared: &Shared,
+    hello: &ClientHello<'_>,
+) -> Result<(Arc<ServerConfig>, Greeting), Failed> {
     let host = hello.server_name().map(str::to_ascii_lowercase);
     let wants_check = hello
         .alpn()
         .is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME));
     if wants_check {
-        return shared.certificates.for_challenge(host.as_deref());
+        let config = shared.certificates.for_challenge(host.as_deref())?;
+        return Ok((config, Greeting::default()));
     }
-    shared.certificates.for_visitor(host.as_deref())
+    let table = shared.tables.current();
+    let greeting = table.router.greeting(host.as_deref()).clone();
+    let config = shared
+        .certificates
+        .for_visitor(host.as_deref(), &greeting)?;
+    Ok((config, greeting))
 }
 
 impl Facts {
-    fn of(tls: &ServerConnection) -> Self {
+    fn of(tls: &ServerConnection, greeting: &Greeting) -> Self {
         let suite = tls.negotiated_cipher_suite();
         Self {
             version: match tls.protocol_version() {
@@ -200,6 +210,11 @@ impl Facts {
             host: tls.server_name().map(Into::into),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
             http2: tls.alpn_protocol() == Some(b"h2"),
+            client: greeting
+                .client_ca
+                .as_ref()
+                .and_then(|authority| Client::of(tls, authority))
+                .map(Box::new),
         }
     }
 }

@@ -15,6 +15,7 @@ fn route(hosts: &[&str], target: Target) -> Route {
         timeouts: RouteTimeouts::default(),
         rules: None,
         limit: None,
+        tls: None,
     }
 }
 

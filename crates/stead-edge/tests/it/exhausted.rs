@@ -78,6 +78,7 @@ fn elsewhere() -> RoutingTable {
             timeouts: Default::default(),
             limit: None,
             rules: None,
+            tls: None,
         }],
         ..RoutingTable::default()
     }

@@ -197,6 +197,7 @@ fn paths_are_sent_elsewhere_with_what_follows_and_the_query() {
         timeouts: Default::default(),
         rules: None,
         limit: None,
+        tls: None,
     };
     let mut shop = route("/shop", Target::Moved(moved("/", 301)));
     shop.rules = Some(Box::new(Rules {
@@ -408,6 +409,7 @@ fn errors_have_the_pages_that_the_route_gives_them() {
         timeouts: Default::default(),
         rules: rules.clone(),
         limit: None,
+        tls: None,
     };
     let files = Target::Folder(Folder {
         root: site.path().to_owned(),

@@ -115,6 +115,7 @@ pub(crate) fn table(upstream: Upstream) -> RoutingTable {
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
             limit: None,
+            tls: None,
         }],
         upstreams: [("test.web".to_owned(), upstream)].into(),
         ..RoutingTable::default()

@@ -146,6 +146,7 @@ fn a_table_that_is_not_valid_changes_nothing() {
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
         limit: None,
+        tls: None,
     });
     running
         .edge
@@ -219,6 +220,7 @@ fn files_come_from_their_folder_and_the_rest_from_the_app() {
         timeouts: stead_model::routing::RouteTimeouts::default(),
         rules: None,
         limit: None,
+        tls: None,
     });
     let running = Running::start(with_files);
     let file = running.get("/static/style.css");

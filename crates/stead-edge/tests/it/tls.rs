@@ -2,4 +2,6 @@
 
 mod authority;
 mod certificates;
+mod log;
+mod policy;
 mod serving;

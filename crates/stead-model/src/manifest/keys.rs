@@ -62,9 +62,9 @@ const STRING_TABLE: &str = "a table of strings";
 const ONE_OF_FIVE: &str = "one of `wsgi`, `asgi`, `command`, `static`, `uwsgi` is required";
 
 /// All of it, in the order of the reference.
-pub static TABLES: [&Table; 14] = [
-    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &ENV, &SECRET, &VOLUME,
-    &SERVICE, &HOSTS,
+pub static TABLES: [&Table; 15] = [
+    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &TLS, &ENV, &SECRET,
+    &VOLUME, &SERVICE, &HOSTS,
 ];
 
 pub(super) static TOP: Table = Table {
@@ -596,6 +596,41 @@ pub(super) static ACME: Table = Table {
     not_yet: None,
 };
 
+pub(super) static TLS: Table = Table {
+    path: "tls",
+    example: "tls",
+    doc_type: "Tls",
+    doc: "",
+    keys: &[
+        key(
+            "certificate",
+            "Tls::certificate",
+            STRING,
+            "none",
+            "\"/etc/ssl/shop.pem\"",
+        ),
+        key("key", "Tls::key", STRING, "none", "\"/etc/ssl/shop.key\""),
+        key("minimum", "Tls::minimum", STRING, "`\"1.2\"`", "\"1.3\""),
+        key("http", "Tls::http", STRING, "`\"redirect\"`", "\"serve\""),
+        key(
+            "hsts",
+            "Tls::hsts",
+            DURATION,
+            "browsers are not told",
+            "\"180d\"",
+        ),
+        key(
+            "client-ca",
+            "Tls::client_ca",
+            STRING,
+            "visitors need no certificate",
+            "\"/etc/ssl/staff.pem\"",
+        ),
+    ],
+    free: false,
+    not_yet: None,
+};
+
 pub(super) static ENV: Table = Table {
     path: "env",
     example: "env",
@@ -706,6 +741,14 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("acme", "ca", "directory"),
     ("acme", "root", "ca-root"),
     ("acme", "eab", "eab-kid"),
+    ("", "https", "tls"),
+    ("", "ssl", "tls"),
+    ("tls", "cert", "certificate"),
+    ("tls", "chain", "certificate"),
+    ("tls", "private-key", "key"),
+    ("tls", "min-version", "minimum"),
+    ("tls", "version", "minimum"),
+    ("tls", "client-certificates", "client-ca"),
     ("route", "host", "hosts"),
     ("route", "domain", "hosts"),
     ("route", "domains", "hosts"),

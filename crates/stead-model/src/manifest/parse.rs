@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys;
 use super::section::{Section, describe};
 use super::{
-    Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, process, route, syntax, values,
+    Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, process, route, syntax, tls, values,
 };
 use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
@@ -77,6 +77,9 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         route: routes.into_iter().map(|(_, route)| route).collect(),
         edge: only(&top, &keys::EDGE)
             .map(|section| edge::read(&section))
+            .unwrap_or_default(),
+        tls: only(&top, &keys::TLS)
+            .map(|section| tls::read(&section))
             .unwrap_or_default(),
         env,
         secret,

@@ -93,6 +93,13 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     _ => "",
                 });
             }
+            if path == "tls" {
+                around.push_str(match key.name {
+                    "certificate" => "key = \"shop.key\"\n",
+                    "key" => "certificate = \"shop.pem\"\n",
+                    _ => "",
+                });
+            }
             let before = if path == "process.web.health" {
                 "[process.web]\nwsgi = \"shop:app\"\n"
             } else {

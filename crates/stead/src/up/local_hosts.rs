@@ -93,7 +93,7 @@ fn local_names(listen_host: &str) -> (Vec<String>, bool) {
 
 /// The table before the first release serves: visitors wait in the queue. It knows no routes yet; so where some of
 /// them decide who may come in, or what the app gets to see, everybody is asked to come back later.
-pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
+pub(super) fn waiting_room(manifest: &Manifest, root: &std::path::Path) -> RoutingTable {
     let name = format!("{}.web", manifest.app);
     let decides = |route: &ManifestRoute| {
         !route.users.is_empty()
@@ -121,6 +121,7 @@ pub(super) fn waiting_room(manifest: &Manifest) -> RoutingTable {
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: closed,
             limit: None,
+            tls: manifest.tls.of_routes(root),
         }],
         edge: manifest.edge.clone(),
         upstreams: BTreeMap::from([(
@@ -155,6 +156,7 @@ mod tests {
             timeouts: stead_model::routing::RouteTimeouts::default(),
             rules: None,
             limit: None,
+            tls: None,
         }
     }
 
@@ -194,7 +196,9 @@ mod tests {
     fn nobody_waits_for_the_first_release_where_a_route_decides_who_may_come_in() {
         let closed = |text: &str| {
             let manifest = Manifest::parse(text, "stead.toml").unwrap();
-            waiting_room(&manifest).routes[0].rules.is_some()
+            waiting_room(&manifest, std::path::Path::new("/srv/shop")).routes[0]
+                .rules
+                .is_some()
         };
         assert!(!closed("[route]\nheaders = { X-A = \"1\" }\n"));
         for line in [

@@ -243,6 +243,7 @@ pub(super) fn folder_table(root: &Path) -> RoutingTable {
             timeouts: Default::default(),
             rules: None,
             limit: None,
+            tls: None,
         }],
         ..RoutingTable::default()
     }

@@ -75,6 +75,7 @@ impl Authority {
 /// An edge with a listener for TLS.
 pub(crate) struct Secure {
     pub(crate) running: Running,
+    pub(crate) table: RoutingTable,
     pub(crate) authority: Authority,
     /// Where TLS is spoken.
     pub(crate) address: SocketAddr,
@@ -91,15 +92,25 @@ impl Secure {
         settings: Settings,
         change: impl FnOnce(RoutingTable) -> RoutingTable,
     ) -> Self {
-        let worker = Worker::start(APP, 4);
+        Self::of(APP, settings, change)
+    }
+
+    /// With another app.
+    pub(crate) fn of(
+        app: &str,
+        settings: Settings,
+        change: impl FnOnce(RoutingTable) -> RoutingTable,
+    ) -> Self {
+        let worker = Worker::start(app, 4);
         let instances = vec![worker.instance.clone()];
         let table = change(table(upstream(Protocol::Frames, instances)));
-        let mut running = Running::with(settings, table);
+        let mut running = Running::with(settings, table.clone());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         running.edge.listen_tls(vec![listener]).unwrap();
         let address = running.edge.tls_addresses[0];
         let mut secure = Self {
             running,
+            table,
             authority: Authority::new(),
             address,
             _worker: worker,
