@@ -37,7 +37,10 @@ const WINDOW: u64 = 65_535;
 /// An edge without listeners: files for `files`, another host for `moved`, no free instance for `app`.
 static SHARED: LazyLock<Arc<Shared>> = LazyLock::new(|| {
     let (edge, _) = crate::start(Settings::default(), Vec::new()).expect("an edge");
-    edge.shared.tables.replace(&table()).expect("a table");
+    edge.shared
+        .tables
+        .replace(&table(), |_| ())
+        .expect("a table");
     let shared = Arc::clone(&edge.shared);
     // It ends with the process.
     std::mem::forget(edge);
@@ -57,6 +60,7 @@ fn table() -> RoutingTable {
         timeouts: Default::default(),
         rules: None,
         limit: None,
+        tls: None,
     };
     let root = folder();
     let files = Folder {
