@@ -72,6 +72,8 @@ pub(crate) enum Failure {
     Unsent(io::Error),
     /// The instance closed the connection before it said anything.
     Closed,
+    /// The connection ended within the response. If the response has begun, the visitor's connection must be cut.
+    CutOff(String),
     /// The instance broke off or answered nonsense. If the response has begun, the visitor's connection must be cut.
     Broken(String),
     /// The app raised an exception before it answered.
@@ -179,11 +181,18 @@ impl Exchange<'_, '_> {
     ///
     /// What was read from the instance and not used comes back too: after an upgrade it is the
     /// head of the 101 and what follows it; else the beginning of the response to the next request.
-    pub(crate) async fn run(mut self) -> Result<(End, Unread), Failure> {
+    pub(crate) async fn run(mut self) -> Result<(End, Unread), (Failure, Box<Rest>)> {
         self.state.body_ended = self.body.is_done() && self.spooled.is_none();
         self.wait_at_most(self.patience.first);
-        let end = std::future::poll_fn(|context| self.poll(context)).await?;
-        Ok((end, self.received))
+        match std::future::poll_fn(|context| self.poll(context)).await {
+            Ok(end) => Ok((end, self.received)),
+            Err(failure) => {
+                let Self {
+                    decoder, received, ..
+                } = self;
+                Err((failure, Box::new(Rest { decoder, received })))
+            }
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<End, Failure>> {
@@ -491,11 +500,42 @@ impl Exchange<'_, '_> {
             return Failure::Closed;
         }
         match error {
-            Some(error) => Failure::Broken(format!("its connection failed: {error}")),
+            Some(error) => Failure::CutOff(format!("its connection failed: {error}")),
             None => {
-                Failure::Broken("it closed the connection before its answer was complete".into())
+                Failure::CutOff("it closed the connection before its answer was complete".into())
             }
         }
+    }
+}
+
+/// Where the reading of a response stopped that nobody waits for any more.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    decoder: Decoder,
+    received: Unread,
+}
+
+impl Rest {
+    /// Read the response to its end, for nobody; what follows it is then the stream's. `false`: it does not end.
+    pub(crate) async fn skip(mut self, stream: &mut Stream) -> bool {
+        let Decoder::Frames(decoder) = &mut self.decoder else {
+            return false;
+        };
+        let Unread { bytes, descriptors } = &mut self.received;
+        while !decoder.skip(bytes, descriptors) {
+            let Some(room) = bytes.room(SIZE) else {
+                return false;
+            };
+            let receive =
+                |context: &mut Context<'_>| stream.poll_receive(context, room, descriptors);
+            match std::future::poll_fn(receive).await {
+                Ok(length) if length > 0 => bytes.filled(length),
+                _ => return false,
+            }
+        }
+        bytes.rest();
+        stream.unread = self.received;
+        true
     }
 }
 

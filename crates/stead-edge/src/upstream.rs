@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::buffer::Scratch;
+use crate::exchange::Rest;
 use crate::metrics::{Metrics, Series};
 use processors::Processors;
 use state::{Ended, Picked, State, Ticket, Waiter};
@@ -51,6 +52,9 @@ const PATIENCE_WHEN_BUSY: Duration = Duration::from_millis(10);
 
 /// How long an instance that could not be reached gets no request.
 const COOL_DOWN: Duration = Duration::from_millis(500);
+
+/// How long the end of a response that was sent already may take to arrive.
+const SKIP_TIME: Duration = Duration::from_secs(5);
 
 /// Idle connections kept for an instance that speaks HTTP.
 const IDLE_LIMIT: usize = 64;
@@ -416,6 +420,20 @@ impl Lease {
             .give_back(self.id, self.ticket, Some(stream), self.outcome);
     }
 
+    /// Nobody waits for the response any more. The connection ends with it, which is how the app learns of that; but
+    /// when its thread has begun with the next request, this response is over and that one's comes behind it.
+    pub(crate) fn abandon(self, mut stream: Stream, rest: Box<Rest>) {
+        let begun = self.upstream.lock().next_has_begun(self.id, self.ticket);
+        if begun {
+            tokio::spawn(async move {
+                let skipped = tokio::time::timeout(SKIP_TIME, rest.skip(&mut stream)).await;
+                if skipped == Ok(true) {
+                    self.finish(stream);
+                }
+            });
+        }
+    }
+
     /// The instance could not be reached or broke the protocol.
     pub(crate) fn failed(&mut self, outcome: Outcome, why: String) {
         self.outcome = outcome;
@@ -426,6 +444,21 @@ impl Lease {
             instance: self.id,
             why,
         });
+    }
+
+    /// It broke the protocol, or its app did not complete an answer. A worker is as well as before: it is the next
+    /// one's at once.
+    pub(crate) fn broke_off(&mut self, why: String) {
+        match self.settings.protocol {
+            Protocol::Frames => {
+                self.outcome = Outcome::Failed;
+                self.upstream.send(EdgeEvent::InstanceFailed {
+                    instance: self.id,
+                    why,
+                });
+            }
+            _ => self.failed(Outcome::Failed, why),
+        }
     }
 
     /// A request took too long; the visitor got 504.

@@ -15,7 +15,7 @@ use super::{Next, Request};
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
 use crate::connection;
-use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience};
+use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience, Rest};
 use crate::forward::{self, BodyFraming, Forwarded};
 use crate::head::BodyLength;
 use crate::listen::is_exhausted;
@@ -154,6 +154,10 @@ impl Request<'_> {
             let result = self
                 .exchange(&lease, patience, &mut stream, &mut encoded, body, &taken)
                 .await;
+            let (result, rest) = match result {
+                Ok(done) => (Ok(done), None),
+                Err((failure, rest)) => (Err(failure), Some(rest)),
+            };
             self.times.upstream += began.elapsed();
             match result {
                 Ok((End::Complete { reusable }, mut unread)) => {
@@ -222,6 +226,9 @@ impl Request<'_> {
                 }
                 Err(failure) => {
                     self.tell(&mut lease, &failure, patience);
+                    if let Some(rest) = rest {
+                        lease.abandon(stream, rest);
+                    }
                     return self.failed(failure);
                 }
             }
@@ -363,7 +370,7 @@ impl Request<'_> {
         encoded: &mut Encoded,
         body: &mut Body,
         taken: &Taken,
-    ) -> Result<(End, Unread), Failure> {
+    ) -> Result<(End, Unread), (Failure, Box<Rest>)> {
         let decoder = match lease.settings.protocol {
             Protocol::Frames => Decoder::frames(),
             Protocol::Http => {
@@ -412,9 +419,10 @@ impl Request<'_> {
                     request()
                 ),
             ),
-            Failure::Broken(why) => {
+            Failure::CutOff(why) => {
                 lease.failed(Outcome::Failed, format!("`{}`: {why}", request()));
             }
+            Failure::Broken(why) => lease.broke_off(format!("`{}`: {why}", request())),
             Failure::Unsent(error) => lease.failed(
                 Outcome::Unreachable,
                 format!("it takes no requests: {error}"),
@@ -434,9 +442,11 @@ impl Request<'_> {
             Failure::DiskFull => self.error(507),
             Failure::AppFailed | Failure::Disk => self.error(500),
             Failure::TimedOut | Failure::TooLong => self.error(504),
-            Failure::Unsent(_) | Failure::Closed | Failure::Broken(_) | Failure::NotSwitched => {
-                self.error(502)
-            }
+            Failure::Unsent(_)
+            | Failure::Closed
+            | Failure::CutOff(_)
+            | Failure::Broken(_)
+            | Failure::NotSwitched => self.error(502),
         }
     }
 }

@@ -41,6 +41,30 @@ impl FrameDecoder {
         self.has_spoken
     }
 
+    /// Pass over what there is of a response that is for nobody. `true`: its end was there. A frame that was an error
+    /// to [`FrameDecoder::decode`] is still in front.
+    pub(super) fn skip(&mut self, received: &mut Buffer, descriptors: &mut Vec<OwnedFd>) -> bool {
+        loop {
+            let take = self.body_left.min(received.data().len());
+            received.consume(take);
+            self.body_left -= take;
+            if self.body_left > 0 {
+                return false;
+            }
+            let Some((frame, length)) = parse_header(received.data()) else {
+                return false;
+            };
+            received.consume(HEADER);
+            self.body_left = length;
+            if frame == kind::FILE && !descriptors.is_empty() {
+                descriptors.remove(0);
+            }
+            if matches!(frame, kind::END | kind::ABORT) {
+                return true;
+            }
+        }
+    }
+
     /// Read what there is. `true`: the response is complete.
     pub(super) fn decode(
         &mut self,
@@ -105,12 +129,11 @@ impl FrameDecoder {
                     response.file(output, file, offset, length);
                 }
                 kind::END if response.has_begun() => {
+                    if !response.end(output) {
+                        return Err(broken("its answer is shorter than its Content-Length"));
+                    }
                     received.consume(end);
-                    return if response.end(output) {
-                        Ok(true)
-                    } else {
-                        Err(broken("its answer is shorter than its Content-Length"))
-                    };
+                    return Ok(true);
                 }
                 kind::ABORT if !response.has_begun() => {
                     received.consume(end);

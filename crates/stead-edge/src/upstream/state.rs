@@ -392,6 +392,30 @@ impl State {
         }
     }
 
+    /// The request that a thread has is for nobody any more. Whether the thread has begun with the one in its mailbox;
+    /// if it has not, that one waits for another thread from now on.
+    pub(super) fn next_has_begun(&mut self, id: InstanceId, ticket: Ticket) -> bool {
+        let mut slots = self.slots.iter_mut().chain(&mut self.leaving);
+        let Some(slot) = slots.find(|slot| slot.id == id) else {
+            return false;
+        };
+        let mut running = slot.running.iter_mut();
+        let Some(running) = running.find(|running| running.ticket == ticket) else {
+            return false;
+        };
+        let Some(next) = running.next.take() else {
+            return false;
+        };
+        if !running.mailbox.take_back_all(&next.frame.0) {
+            running.next = Some(next);
+            return true;
+        }
+        slot.parked -= 1;
+        slot.busy -= 1;
+        self.waiting.push_front(next);
+        false
+    }
+
     /// A thread of a worker begins with a request on a new connection.
     pub(super) fn opened(
         &mut self,

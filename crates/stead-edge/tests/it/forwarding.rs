@@ -6,7 +6,7 @@ use stead_edge::Settings;
 use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
 
-use crate::running::{Running, Worker, table, upstream};
+use crate::running::{Running, Worker, table, upstream, visit};
 
 const APP: &str = r#"
 import json, os, tempfile, threading, time
@@ -225,16 +225,15 @@ def app(environ, start_response):
     let (running, _worker) = Running::app(app, 2);
     std::thread::scope(|scope| {
         for visitor in 0..16 {
-            // Half of them keep their connection.
-            let mut connection = running.visit();
-            let mut connections: Vec<_> =
-                (0..60 * (visitor % 2)).map(|_| running.visit()).collect();
+            let address = running.address;
             scope.spawn(move || {
+                let mut connection = visit(address);
                 for number in 0..60 {
                     let path = ["short", "long", "fail", "short"][(visitor + number) % 4];
                     let token = format!("<{visitor}-{number}>");
-                    if let Some(fresh) = connections.pop() {
-                        connection = fresh;
+                    // Half of them keep their connection.
+                    if visitor % 2 == 1 {
+                        connection = visit(address);
                     }
                     let request = format!(
                         "GET /{path}?{visitor}-{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -247,6 +246,52 @@ def app(environ, start_response):
                         assert_eq!(answer.status, 200, "{token}: {}", answer.text());
                         let text = format!("<{}>", answer.text().trim_end_matches('.'));
                         assert_eq!(text, token);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn visitors_who_leave_and_answers_that_break_off_harm_nobody_else() {
+    let app = r#"
+import time
+
+def app(environ, start_response):
+    query = environ["QUERY_STRING"].encode()
+    start_response("200 OK", [("Content-Length", "300000" if environ["PATH_INFO"] == "/half" else str(len(query)))])
+    if environ["PATH_INFO"] == "/left":
+        time.sleep(0.0005)
+    return [query]
+"#;
+    let (running, _worker) = Running::app(app, 2);
+    std::thread::scope(|scope| {
+        for visitor in 0..12 {
+            let address = running.address;
+            scope.spawn(move || {
+                for number in 0..100 {
+                    let mut connection = visit(address);
+                    let path = ["/left", "/whole", "/half"][visitor % 3];
+                    let request = format!(
+                        "GET {path}?{visitor}-{number} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                    );
+                    connection.send(request.as_bytes());
+                    match path {
+                        "/whole" => {
+                            let answer = connection.answer(false);
+                            assert_eq!(answer.status, 200, "{visitor}-{number}: {}", answer.text());
+                            assert_eq!(answer.text(), format!("{visitor}-{number}"));
+                        }
+                        // It leaves as soon as its request is sent.
+                        "/left" => connection
+                            .stream
+                            .shutdown(std::net::Shutdown::Both)
+                            .unwrap(),
+                        _ => {
+                            let answer = connection.answer(false);
+                            assert!(answer.cut || answer.status == 502);
+                        }
                     }
                 }
             });

@@ -203,12 +203,7 @@ impl Running {
     }
 
     pub(crate) fn visit(&self) -> Visitor {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Visitor {
-            stream,
-            read: Vec::new(),
-        }
+        visit(self.address)
     }
 
     /// One request on a connection of its own.
@@ -220,6 +215,16 @@ impl Running {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+}
+
+/// A visitor of the edge at this address, for threads of visitors.
+pub(crate) fn visit(address: SocketAddr) -> Visitor {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    Visitor {
+        stream,
+        read: Vec::new(),
     }
 }
 
