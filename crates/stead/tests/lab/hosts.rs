@@ -111,14 +111,20 @@ fn a_fresh_machine_becomes_a_host_with_one_command_and_is_none_with_another() {
     );
 }
 
-/// Proportional set size of edge and agent together, while nobody visits (proc_pid_smaps(5)): 30 MB at most.
+/// Proportional set size of edge and agent together, while nobody visits (proc_pid_smaps(5)): 30 MB at most. Without
+/// optimization, the program's own pages are more.
 fn takes_little_memory(machine: &Machine) {
     let kilobytes = machine
         .sh("for unit in stead-edge stead-agent; do cat /proc/$(systemctl show --property=MainPID --value $unit.service)/smaps_rollup; done \
              | awk '/^Pss:/ { sum += $2 } END { print sum }'")
         .unwrap();
     let kilobytes: u64 = kilobytes.trim().parse().unwrap();
-    assert!((1..=30 << 10).contains(&kilobytes), "{kilobytes} KB");
+    let most = if cfg!(debug_assertions) {
+        40 << 10
+    } else {
+        30 << 10
+    };
+    assert!((1..=most).contains(&kilobytes), "{kilobytes} KB");
 }
 
 /// The edge can do next to nothing beside its work, the agent little.
