@@ -1,7 +1,7 @@
 //! A visitor's connection from its first byte to its last: heads are read, requests answered one after
 //! the other.
 //!
-//! What a connection costs at most, in memory of this program:
+//! What a connection costs at most, in memory of this program (docs/limits.md, measured by `tests/it/memory.rs`):
 //!
 //! | while | bytes |
 //! |---|---|

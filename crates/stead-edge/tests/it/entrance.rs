@@ -39,7 +39,7 @@ def app(environ, start_response):
     return [" ".join(environ[name] for name in names).encode()]
 "#;
 
-fn app(edge: Edge) -> (Running, Worker) {
+pub(crate) fn app(edge: Edge) -> (Running, Worker) {
     app_with(edge, Settings::default())
 }
 

@@ -17,12 +17,21 @@ const IN_CHILD: &str = "STEAD_TEST_EDGE";
 pub(crate) struct Apart {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// Kept open: it says more at its end.
+    _said: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It ends by itself, with all that it has started.
+        drop(self.child.stdin.take());
+        let end = std::time::Instant::now() + PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if std::time::Instant::now() > end {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
 
@@ -38,12 +47,17 @@ impl Apart {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
+            .by_ref()
             .map(|line| line.unwrap())
             .find_map(|line| line.rsplit_once("listens at ")?.1.parse().ok())
             .expect("the edge says where it listens");
-        Self { child, address }
+        Self {
+            child,
+            address,
+            _said: lines,
+        }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

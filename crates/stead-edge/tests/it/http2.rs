@@ -4,3 +4,4 @@ mod cases;
 mod client;
 mod floods;
 mod serving;
+mod visitors;

@@ -257,6 +257,15 @@ impl Answer {
     }
 }
 
+impl From<TcpStream> for Visitor {
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+        }
+    }
+}
+
 impl Visitor {
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();

@@ -23,6 +23,22 @@ fn an_app_learns_that_its_visitor_came_over_https() {
 }
 
 #[test]
+fn a_proxy_header_comes_before_the_handshake() {
+    let secure = Secure::with(Settings::default(), |mut table| {
+        table.edge.trusted = vec!["127.0.0.1".parse().unwrap()];
+        table.edge.proxy_protocol = true;
+        table
+    });
+    let port = secure.address.port();
+    for version in ["--http1.1", "--http2"] {
+        let answer = text(&secure.curl("a.example", &["--haproxy-protocol", version]));
+        assert_eq!(answer, format!("https https a.example:{port} 0"));
+    }
+    let without = secure.curl("a.example", &[]);
+    assert!(!without.status.success());
+}
+
+#[test]
 fn http2_is_agreed_upon_and_nothing_else_by_that_name() {
     let secure = Secure::start();
     let seen = text(&secure.curl(
