@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run beside Rust itself. Everything else comes from package registries.
-const NEEDS: [setup::Need; 8] = [
+const NEEDS: [setup::Need; 11] = [
     // Let's Encrypt's own certificate authority for tests, with a DNS server.
     need("pebble", "pebble"),
     need("git", "git"),
@@ -40,6 +40,9 @@ const NEEDS: [setup::Need; 8] = [
     need("cc", "build-essential"),
     // Stands before the edge in a test.
     need("haproxy", "haproxy"),
+    need("curl", "curl"),
+    need("brotli", "brotli"),
+    need("zstd", "zstd"),
     // What reads the metrics in a test, as Prometheus would.
     need(
         "/usr/lib/python3/dist-packages/prometheus_client/__init__.py",

@@ -33,6 +33,8 @@ const BODY_PIECE: usize = 64 * 1024;
 
 /// So much of a body must come within the stall time, bytes.
 pub(crate) const BODY_STEP: usize = 64 * 1024;
+/// Pieces, of up to 32 KB each, that are compressed for one visitor before others have their turn.
+const CODED_AT_ONCE: u32 = 4;
 /// Descriptors that an instance may pass before it sends what is in them.
 const DESCRIPTOR_LIMIT: usize = 8;
 
@@ -169,6 +171,9 @@ pub(crate) struct State {
     /// The response is complete, or the app has failed and there will be none.
     complete: bool,
     app_failed: bool,
+    /// How many pieces were compressed, and whether other visitors have their turn now.
+    coded: u32,
+    yielded: bool,
     /// What was read before this exchange began has been looked at.
     looked: bool,
     /// When so much as [`BODY_STEP`] of the body must have come, and how much of it has.
@@ -219,6 +224,9 @@ impl Exchange<'_, '_> {
                 break;
             }
             self.move_deadline();
+            if std::mem::take(&mut self.state.yielded) {
+                break;
+            }
         }
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
@@ -389,6 +397,16 @@ impl Exchange<'_, '_> {
                 }
                 continue;
             }
+            if let Decoder::Frames(decoder) = &self.decoder
+                && decoder.has_file()
+            {
+                *progress = true;
+                self.decode(false)?;
+                if self.yields(context) {
+                    return Ok(None);
+                }
+                continue;
+            }
             let Some(room) = self.received.bytes.room(limit) else {
                 return Err(Failure::Broken("its answer's head is too long".into()));
             };
@@ -399,6 +417,9 @@ impl Exchange<'_, '_> {
                 {
                     Poll::Pending => {
                         self.received.bytes.rest();
+                        if self.response.is_coded() {
+                            self.response.flush(&mut self.visitor.output);
+                        }
                         return Ok(None);
                     }
                     Poll::Ready(Ok(length)) => length,
@@ -425,6 +446,9 @@ impl Exchange<'_, '_> {
             }
             if length == 0 {
                 return Err(self.closed(None));
+            }
+            if self.yields(context) {
+                return Ok(None);
             }
             if self.visitor.output.held() > 0 {
                 // Show the visitor what there is before more is read.
@@ -462,6 +486,19 @@ impl Exchange<'_, '_> {
             }));
         }
         Ok(None)
+    }
+
+    /// To compress takes time. After some of it other visitors have their turn; then this one goes on.
+    fn yields(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.response.is_coded() {
+            return false;
+        }
+        self.state.coded += 1;
+        self.state.yielded = self.state.coded.is_multiple_of(CODED_AT_ONCE);
+        if self.state.yielded {
+            context.waker().wake_by_ref();
+        }
+        self.state.yielded
     }
 
     fn decode(&mut self, ended: bool) -> Result<bool, Failure> {

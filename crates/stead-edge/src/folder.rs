@@ -30,6 +30,7 @@ pub(crate) use encoding::{Encoding, choose};
 use range::Part;
 pub(crate) use range::Ranges;
 pub(crate) use range::parse as parse_range;
+pub(crate) use types::is_compressible;
 
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 /// For names with a content hash: a year, which is for ever.

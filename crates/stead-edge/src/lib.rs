@@ -12,6 +12,7 @@ mod body;
 mod buffer;
 mod challenges;
 mod chunked;
+mod compress;
 mod connection;
 pub mod control;
 mod date;

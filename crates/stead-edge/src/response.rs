@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::compress::{Choice, Coder, Plan};
 use crate::date;
 use crate::forward::RequestId;
 use crate::head::tokens;
@@ -42,6 +43,8 @@ enum Framing {
     Chunked,
     /// With the connection.
     Close,
+    /// It cannot be completed.
+    Broken,
 }
 
 /// A response as it is written.
@@ -61,6 +64,9 @@ pub(crate) struct Response<'a> {
     rules: Option<Arc<Rules>>,
     /// The value of Strict-Transport-Security, which an app's own goes before.
     hsts: Option<Arc<str>>,
+    /// How the visitor would have the body compressed, when the route asks for that.
+    choice: Option<Choice>,
+    coder: Option<Box<Coder>>,
 }
 
 /// The cookie by which a visitor comes back to the same instance. Its value is random and says nothing.
@@ -87,6 +93,8 @@ impl<'s> Response<'s> {
             interim: 0,
             rules: None,
             hsts: None,
+            choice: None,
+            coder: None,
         }
     }
 
@@ -107,7 +115,10 @@ impl<'s> Response<'s> {
 
     /// It has begun and nobody knows where it ends: a stream of events, say.
     pub(crate) fn is_endless(&self) -> bool {
-        matches!(self.framing, Framing::Chunked | Framing::Close)
+        match &self.coder {
+            Some(coder) => coder.is_endless(),
+            None => matches!(self.framing, Framing::Chunked | Framing::Close),
+        }
     }
 
     /// After this response the connection can take another request.
@@ -118,6 +129,7 @@ impl<'s> Response<'s> {
     /// Forget what was written: none of it has been sent.
     pub(crate) fn restart(&mut self) {
         (self.framing, self.status, self.length) = (Framing::Unknown, 0, 0);
+        self.coder = None;
     }
 
     /// Give the visitor a cookie. Before `head`.
@@ -128,6 +140,16 @@ impl<'s> Response<'s> {
     /// The route's rules hold for it. Before `head`.
     pub(crate) fn follow(&mut self, rules: Arc<Rules>) {
         self.rules = Some(rules);
+    }
+
+    /// Its body may be compressed. Before `head`.
+    pub(crate) fn compress(&mut self, choice: Choice) {
+        self.choice = Some(choice);
+    }
+
+    /// It is being compressed.
+    pub(crate) fn is_coded(&self) -> bool {
+        self.coder.is_some()
     }
 
     /// The route's rules, if it has any.
@@ -154,7 +176,8 @@ impl<'s> Response<'s> {
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
         whole: Option<u64>,
     ) -> Result<(), Malformed> {
-        if self.rules.is_none() && self.sticky.is_none() && self.hsts.is_none() {
+        let asks_for_more = self.hsts.is_some() || self.choice.is_some();
+        if self.rules.is_none() && self.sticky.is_none() && !asks_for_more {
             return self.write_head(output, status, headers, whole);
         }
         self.edited_head(output, status, headers, whole)
@@ -169,7 +192,8 @@ impl<'s> Response<'s> {
         whole: Option<u64>,
     ) -> Result<(), Malformed> {
         let rules = self.rules.clone();
-        let mut cookie = Vec::new();
+        let (mut cookie, mut etag) = (Vec::new(), Vec::new());
+        let mut whole = whole;
         let mut list: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
         for (name, value) in headers {
             if rules
@@ -198,7 +222,31 @@ impl<'s> Response<'s> {
             }
             list.push((b"Set-Cookie", &cookie));
         }
+        if let Some(choice) = self.choice {
+            let plan = self.plan(choice, status_code(status)?, &list, whole);
+            plan.apply(&mut list, &mut etag);
+            whole = whole.filter(|_| plan.encoding.is_none());
+        }
         self.write_head(output, status, list.iter().copied(), whole)
+    }
+
+    /// What becomes of the body. A coder is made for it, if there is one.
+    fn plan(
+        &mut self,
+        choice: Choice,
+        status: u16,
+        headers: &[(&[u8], &[u8])],
+        whole: Option<u64>,
+    ) -> Plan {
+        let mut plan = Plan::of(choice, status, headers, whole);
+        if let Some(encoding) = plan.encoding.filter(|_| !self.shape.is_head) {
+            self.coder = Coder::new(encoding, plan.declared).map(Box::new);
+            if self.coder.is_none() {
+                // Too many at once.
+                (plan.encoding, plan.weakens) = (None, false);
+            }
+        }
+        plan
     }
 
     fn write_head<'a>(
@@ -366,8 +414,39 @@ impl<'s> Response<'s> {
     /// A piece of the body. What goes beyond the length that the head names is dropped: it would be
     /// read as the next response.
     pub(crate) fn body(&mut self, output: &mut Output, bytes: &[u8]) {
+        match self.coder.take() {
+            None => self.piece(output, bytes),
+            Some(mut coder) => {
+                // In memory nothing can fail; if it did, the end would be missing, and the visitor would know.
+                if coder.write(bytes).is_ok() {
+                    self.piece(output, &coder.take());
+                    self.coder = Some(coder);
+                } else {
+                    self.framing = Framing::Broken;
+                }
+            }
+        }
+    }
+
+    /// Let the visitor have everything that has come: nothing follows for the moment.
+    pub(crate) fn flush(&mut self, output: &mut Output) {
+        if let Some(mut coder) = self.coder.take() {
+            match coder.flush() {
+                Ok(true) => self.piece(output, &coder.take()),
+                Ok(false) => {}
+                Err(_) => {
+                    self.framing = Framing::Broken;
+                    return;
+                }
+            }
+            self.coder = Some(coder);
+        }
+    }
+
+    /// Bytes of the body as the visitor gets them.
+    fn piece(&mut self, output: &mut Output, bytes: &[u8]) {
         let bytes = match &mut self.framing {
-            Framing::Unknown | Framing::Empty => return,
+            Framing::Unknown | Framing::Empty | Framing::Broken => return,
             Framing::Length(left) => {
                 let take = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
@@ -397,7 +476,7 @@ impl<'s> Response<'s> {
     /// A part of a file as a piece of the body.
     pub(crate) fn file(&mut self, output: &mut Output, file: Arc<File>, offset: u64, length: u64) {
         let length = match &mut self.framing {
-            Framing::Unknown | Framing::Empty => return,
+            Framing::Unknown | Framing::Empty | Framing::Broken => return,
             Framing::Length(left) => {
                 let take = length.min(*left);
                 *left -= take;
@@ -424,6 +503,12 @@ impl<'s> Response<'s> {
     /// The body is complete. `false`: it is shorter than the head says, so the visitor's connection must be
     /// cut.
     pub(crate) fn end(&mut self, output: &mut Output) -> bool {
+        if let Some(coder) = self.coder.take() {
+            match coder.finish() {
+                Some(rest) => self.piece(output, &rest),
+                None => return false,
+            }
+        }
         if self.shape.http2 && matches!(self.framing, Framing::Length(0) | Framing::Close) {
             output.end();
         }
@@ -434,7 +519,7 @@ impl<'s> Response<'s> {
             }
             Framing::Length(left) => left == 0,
             Framing::Empty | Framing::Close => true,
-            Framing::Unknown => false,
+            Framing::Unknown | Framing::Broken => false,
         }
     }
 }

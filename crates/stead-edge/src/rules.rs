@@ -28,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) users: Option<Users>,
     pub(crate) maintenance: Option<Maintenance>,
     pub(crate) pages: Pages,
+    /// Responses of upstreams are compressed.
+    pub(crate) compress: bool,
 }
 
 impl Rules {
@@ -51,6 +53,7 @@ impl Rules {
             users,
             maintenance: model.maintenance.clone(),
             pages: Pages::read(&model.errors),
+            compress: model.compress,
             moved: moved.collect(),
             rewrite,
             response: Edits::new(&model.headers, &model.remove_headers)?,

@@ -271,6 +271,10 @@ pub struct Route {
     pub rate: Option<Rate>,
     /// How many requests may come at once before `rate` holds them up.
     pub burst: Option<u32>,
+    /// The process's responses are compressed with zstd, brotli or gzip, as the visitor wants it: texts from 1 KB on that
+    /// are not compressed yet and do not say `no-transform`; streams of events are not. Leave it out where a page shows a
+    /// secret beside something that the visitor sent: its length would tell (the BREACH attack).
+    pub compress: bool,
 }
 
 /// `maintenance = true` or a path.

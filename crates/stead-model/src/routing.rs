@@ -72,6 +72,8 @@ pub struct Rules {
     pub maintenance: Option<Maintenance>,
     /// `404`, `4xx` or `5xx` → an absolute path of a page.
     pub errors: BTreeMap<String, PathBuf>,
+    /// Responses of upstreams are compressed.
+    pub compress: bool,
 }
 
 /// When visitors are asked to come back later.

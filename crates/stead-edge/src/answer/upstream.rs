@@ -14,6 +14,7 @@ use super::body::{PACE, Taken};
 use super::{Next, Request};
 use crate::body::{Body, BodyError};
 use crate::buffer::Scratch;
+use crate::compress::Choice;
 use crate::connection;
 use crate::exchange::{BodyCoding, Decoder, End, Exchange, Failure, HttpDecoder, Patience, Rest};
 use crate::forward::{self, BodyFraming, Forwarded};
@@ -66,6 +67,9 @@ impl Request<'_> {
         self.times.upstream_settings = Some(settings);
         if self.head.tunnel && protocol != Protocol::Http {
             return self.error(501);
+        }
+        if self.response.rules().is_some_and(|rules| rules.compress) {
+            self.response.compress(Choice::of(self.head));
         }
         let mut body = match Body::new(self.head.body, limits.body) {
             Ok(body) => body,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::Failure;
@@ -24,6 +25,8 @@ const MOST_HEADERS: usize = 128;
 pub(crate) struct FrameDecoder {
     /// Bytes of the current body frame that did not come yet.
     body_left: usize,
+    /// What of a file is still to be compressed: it cannot be sent by the kernel.
+    file: Option<(File, u64, u64)>,
     /// The frame at the front of the buffer needs so many bytes to be read.
     wanted: usize,
     /// Early hints came: the app has the request.
@@ -44,6 +47,7 @@ impl FrameDecoder {
     /// Pass over what there is of a response that is for nobody. `true`: its end was there. A frame that was an error
     /// to [`FrameDecoder::decode`] is still in front.
     pub(super) fn skip(&mut self, received: &mut Buffer, descriptors: &mut Vec<OwnedFd>) -> bool {
+        self.file = None;
         loop {
             let take = self.body_left.min(received.data().len());
             received.consume(take);
@@ -65,6 +69,34 @@ impl FrameDecoder {
         }
     }
 
+    /// There is something to be read that does not come from the instance.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Compress the next piece of a file.
+    fn file_piece(
+        &mut self,
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let Some((file, offset, left)) = &mut self.file else {
+            return Ok(());
+        };
+        let mut piece = vec![0; usize::try_from(*left).unwrap_or(SIZE).min(SIZE)];
+        let length = file.read_at(&mut piece, *offset).unwrap_or(0);
+        if length == 0 && *left > 0 {
+            return Err(broken("a file is shorter than its answer says"));
+        }
+        response.body(output, &piece[..length]);
+        *offset += length as u64;
+        *left -= length as u64;
+        if *left == 0 {
+            self.file = None;
+        }
+        Ok(())
+    }
+
     /// Read what there is. `true`: the response is complete.
     pub(super) fn decode(
         &mut self,
@@ -73,6 +105,12 @@ impl FrameDecoder {
         response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<bool, Failure> {
+        if self.file.is_some() {
+            self.file_piece(response, output)?;
+            if self.file.is_some() {
+                return Ok(false);
+            }
+        }
         loop {
             let data = received.data();
             if self.body_left > 0 {
@@ -125,8 +163,13 @@ impl FrameDecoder {
                     if descriptors.is_empty() {
                         return Err(broken("a file without its descriptor"));
                     }
-                    let file = Arc::new(File::from(descriptors.remove(0)));
-                    response.file(output, file, offset, length);
+                    let file = File::from(descriptors.remove(0));
+                    if response.is_coded() {
+                        received.consume(end);
+                        self.file = Some((file, offset, length));
+                        return Ok(false);
+                    }
+                    response.file(output, Arc::new(file), offset, length);
                 }
                 kind::END if response.has_begun() => {
                     if !response.end(output) {

@@ -5,6 +5,7 @@
 mod aliases;
 mod challenges;
 mod choosing;
+mod compressing;
 mod counting;
 mod drains;
 mod entrance;

@@ -454,6 +454,7 @@ pub(super) static ROUTE: Table = Table {
             "Stead's own pages",
             "{ \"404\" = \"errors/404.html\", \"5xx\" = \"errors/5xx.html\" }",
         ),
+        key("compress", "Route::compress", BOOLEAN, "`false`", "true"),
         key("rate", "Route::rate", STRING, "no limit", "\"10/s\""),
         key(
             "burst",
@@ -755,6 +756,9 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("route", "prefix", "path"),
     ("route", "redirect", "redirects"),
     ("route", "strip-prefix", "rewrite"),
+    ("route", "gzip", "compress"),
+    ("route", "encode", "compress"),
+    ("route", "compression", "compress"),
     ("route", "basic-auth", "users"),
     ("route", "auth", "users"),
     ("route", "error-pages", "errors"),

@@ -109,6 +109,7 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         errors: rules::errors(section),
         rate: section.string("rate", values::rate),
         burst: section.number("burst", 1, 1_000_000),
+        compress: section.boolean("compress").unwrap_or_default(),
     };
     if section.has("burst") && !section.has_or_means("rate") {
         let hint = "for example: rate = \"10/s\"".to_owned();
