@@ -54,6 +54,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use stead_model::certificates::CertificateFiles;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::InstanceId;
 use tokio::sync::Notify;
@@ -172,6 +173,11 @@ impl Shared {
             notified.await;
         }
     }
+}
+
+/// Whether a certificate can be shown: both files are whole, and belong together. The error is for a person.
+pub fn check_certificate(files: &CertificateFiles) -> Result<(), String> {
+    tls::pair::read(files).map(drop)
 }
 
 /// Start the edge on listening sockets.

@@ -12,6 +12,7 @@ mod certificates;
 mod interrupt;
 pub(crate) mod limits;
 mod local_hosts;
+mod local_tls;
 mod run;
 mod state;
 mod watch;
@@ -46,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) host: String,
     /// Get certificates for the hosts of the routes, and serve them at this port; 0 is any free one.
     pub(crate) public: Option<u16>,
+    /// Visitors come over TLS.
+    pub(crate) tls: bool,
     /// Reload when the source changes.
     pub(crate) watch: bool,
     /// Open the browser when the app answers.
@@ -84,6 +87,10 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
         None => Vec::new(),
     };
     let state = state::State::open(&options.state, &loaded.manifest.app)?;
+    let tls = match options.tls {
+        true => Some(local_tls::LocalTls::open(&state.path, &options.host)?),
+        false => None,
+    };
     let (mut edge, edge_events) = start_edge(&options, &state, listeners)?;
     edge.listen_tls(tls_listeners)
         .map_err(|error| Problem::new("cannot listen for TLS").cause(because(&error)))?;
@@ -100,13 +107,17 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
     let (live, printer) = Live::start(terminal)
         .map_err(|error| Problem::new("cannot start").cause(because(&error)))?;
     announce(&live, &options, &loaded);
-    if let Some(address) = edge.tls_addresses.first() {
+    if let (Some(_), Some(address)) = (options.public, edge.tls_addresses.first()) {
         live.say(format!("TLS at port {}", address.port()));
+    }
+    if let Some(tls) = &tls {
+        live.say(tls.how_to_trust());
     }
     let up = run::Up::new(
         options,
         descriptors,
         state,
+        tls,
         live.clone(),
         edge,
         edge_events,
@@ -147,8 +158,16 @@ fn start_edge(
         metrics: Some(state.path.join("metrics.sock")),
         ..stead_edge::Settings::default()
     };
-    stead_edge::start(settings, listeners)
-        .map_err(|error| Problem::new("cannot start the edge").cause(because(&error)))
+    let (plain, secure) = match options.tls {
+        true => (Vec::new(), listeners),
+        false => (listeners, Vec::new()),
+    };
+    let started = stead_edge::start(settings, plain);
+    let started = started.and_then(|(mut edge, events)| {
+        edge.listen_tls(secure)?;
+        Ok((edge, events))
+    });
+    started.map_err(|error| Problem::new("cannot start the edge").cause(because(&error)))
 }
 
 fn announce(live: &Live, options: &Options, loaded: &Loaded) {

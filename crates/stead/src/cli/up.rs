@@ -21,6 +21,7 @@ use crate::up::{self, AccessLog, Options};
   stead up --port 0           at any free port, which is printed
   stead up --host 0.0.0.0     for visitors from other machines too
   stead up --public           for the world: ports 80 and 443, certificates by themselves
+  stead up --tls              over HTTPS, at https://127.0.0.1:8443
 
 Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
 SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.
@@ -42,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
-    /// Where visitors connect; 0 is any free port [default: 8000, with --public 80]
+    /// Where visitors connect; 0 is any free port [default: 8000, with --tls 8443, with --public 80]
     #[arg(long, value_parser = values::port)]
     port: Option<u16>,
 
@@ -57,6 +58,10 @@ pub(super) struct Arguments {
     /// Where visitors connect over TLS [default: 443]
     #[arg(long, requires = "public", value_parser = values::port)]
     tls_port: Option<u16>,
+
+    /// Speak HTTPS, with a certificate of an authority of your own, or with that of `[tls]`
+    #[arg(long, conflicts_with = "public")]
+    tls: bool,
 
     /// Reload when the source changes
     #[arg(long)]
@@ -94,10 +99,14 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         },
         state: arguments.state.unwrap_or_else(|| dir.join(source::STATE)),
         dir,
-        port: arguments.port.unwrap_or(match arguments.public {
-            true => 80,
-            false => 8000,
-        }),
+        port: arguments
+            .port
+            .unwrap_or(match (arguments.public, arguments.tls) {
+                (true, _) => 80,
+                (_, true) => 8443,
+                _ => 8000,
+            }),
+        tls: arguments.tls,
         host: arguments.host.unwrap_or_else(|| match arguments.public {
             true => listener::every_address(),
             false => "127.0.0.1".to_owned(),

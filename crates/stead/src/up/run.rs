@@ -11,12 +11,13 @@ use stead_agent::certificates::CertificateWish;
 use stead_agent::{Control, Custody, Embedded, Report, Stopped};
 use stead_build::Source;
 use stead_edge::Edge;
-use stead_model::messages::EdgeEvent;
+use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::build::{self, Built};
 use super::certificates::{self, Keeping};
 use super::interrupt::{Interrupt, Signals};
+use super::local_tls::LocalTls;
 use super::state::State;
 use super::watch::{self, Change, Watch};
 use super::{Options, browser};
@@ -43,13 +44,15 @@ pub(super) struct Up {
     /// How many descriptors a program may open, as long as it asks for no more.
     descriptors: Option<u64>,
     state: State,
+    /// Visitors come over TLS.
+    tls: Option<LocalTls>,
     live: Live,
     address: String,
     /// Where the agent's reports come out.
     reports: (UnboundedSender<Report>, UnboundedReceiver<Report>),
     builds: (UnboundedSender<Built>, UnboundedReceiver<Built>),
     edge: Option<Edge>,
-    edge_commands: UnboundedSender<stead_model::messages::EdgeCommand>,
+    edge_commands: UnboundedSender<EdgeCommand>,
     edge_events: EdgeEvents,
     agent: Option<Agent>,
     /// Of the agent that runs.
@@ -93,21 +96,28 @@ struct Load {
 }
 
 impl Up {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what was prepared before the runtime began"
+    )]
     pub(super) fn new(
         options: Options,
         descriptors: Option<u64>,
         state: State,
+        tls: Option<LocalTls>,
         live: Live,
         edge: Edge,
         edge_events: EdgeEvents,
         began: Instant,
     ) -> Self {
-        let port = edge.addresses.first().map_or(0, std::net::SocketAddr::port);
-        let address = visible_address(&options.host, port);
+        let mut addresses = edge.addresses.iter().chain(&edge.tls_addresses);
+        let port = addresses.next().map_or(0, std::net::SocketAddr::port);
+        let address = visible_address(&options.host, port, options.tls);
         Self {
             options,
             descriptors,
             state,
+            tls,
             live,
             address,
             reports: unbounded_channel(),
@@ -175,8 +185,8 @@ impl Up {
                         Some(certificates) => certificates.heard(event),
                         None => Some(event),
                     };
-                    if let (Some(agent), Some(event)) = (&self.events_to, event) {
-                        let _ = agent.send(event);
+                    if let Some(event) = event {
+                        self.happened(event);
                     }
                     None
                 }
@@ -199,8 +209,30 @@ impl Up {
         }
     }
 
+    /// What the edge says is for the agent, but for certificates, which are this program's.
+    fn happened(&self, event: EdgeEvent) {
+        match event {
+            EdgeEvent::Certificates(report) => {
+                for problem in report.problems {
+                    let sentence = format!("certificate {}: {}", problem.subject, problem.why);
+                    self.live.show(Event::Note(sentence));
+                }
+            }
+            event => {
+                if let Some(agent) = &self.events_to {
+                    let _ = agent.send(event);
+                }
+            }
+        }
+    }
+
     /// Build the release that `loaded` describes.
     fn begin(&mut self, loaded: Loaded, began: Instant) -> Result<(), Problem> {
+        if let Some(tls) = &self.tls {
+            let root = source::root(&self.options.dir, &loaded.manifest);
+            let table = tls.table(&loaded.manifest, &root)?;
+            let _ = self.edge_commands.send(EdgeCommand::Certificates(table));
+        }
         let number = self.state.next_number()?;
         let custody = Custody::start()
             .map_err(|error| Problem::new("cannot start a build").cause(because(&error)))?;
@@ -571,7 +603,7 @@ fn times(load: &Load) -> String {
 }
 
 /// What a person types into a browser of this machine.
-fn visible_address(host: &str, port: u16) -> String {
+fn visible_address(host: &str, port: u16, tls: bool) -> String {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let host = match bare.parse::<std::net::IpAddr>() {
         Ok(std::net::IpAddr::V4(ip)) if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -579,7 +611,8 @@ fn visible_address(host: &str, port: u16) -> String {
         Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
         _ => bare.to_owned(),
     };
-    format!("http://{host}:{port}")
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}")
 }
 
 /// The future's outcome, once; never when there is none.

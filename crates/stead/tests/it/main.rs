@@ -7,7 +7,9 @@ mod command_line;
 mod errors;
 mod examples;
 mod facts;
+
 mod failing_apps;
+mod https;
 mod killed;
 mod reloading;
 mod rules;
