@@ -85,6 +85,29 @@ pub struct CertificateWish {
     pub acme: Acme,
     /// What relative paths are relative to.
     pub source: PathBuf,
+    /// A certificate of the app's own: shown as it is, and its hosts are not ordered.
+    pub own: Option<CertificateFiles>,
+}
+
+impl CertificateWish {
+    /// The hosts that its own certificate is for need no other.
+    fn without_own(mut self) -> Self {
+        let Some(own) = &self.own else {
+            return self;
+        };
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        // What is no certificate is for nobody; the edge says what is wrong with it.
+        if let Ok(leaf) = leaf::read(&read(&own.chain), &read(&own.key)) {
+            self.hosts.retain(|host| {
+                let wildcard = host.split_once('.').map(|(_, above)| format!("*.{above}"));
+                !leaf
+                    .names
+                    .iter()
+                    .any(|name| name == host || Some(name) == wildcard.as_ref())
+            });
+        }
+        self
+    }
 }
 
 /// Keep certificates until the caller's channels end.
@@ -168,7 +191,7 @@ impl Keeping {
             });
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish) => self.wish = Some(wish),
+                    Some(wish) => self.wish = Some(wish.without_own()),
                     None => return,
                 },
                 asking = next(requests.as_ref()) => self.asked(asking),
@@ -273,7 +296,8 @@ impl Keeping {
             chain: entry.chain.clone(),
             key: entry.key.clone(),
         });
-        match self.link.show(files.collect()).await {
+        let own = self.wish.as_ref().and_then(|wish| wish.own.clone());
+        match self.link.show(own.into_iter().chain(files).collect()).await {
             Some(Ok(report)) => {
                 for problem in report.problems {
                     let text = format!("`{}`: {}", problem.subject, problem.why);

@@ -8,6 +8,9 @@ use stead_model::manifest::Manifest;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::local_tls;
+use crate::problem::Problem;
+
 /// The program's side of what keeps certificates.
 #[derive(Debug)]
 pub(super) struct Keeping {
@@ -54,7 +57,14 @@ impl Keeping {
 }
 
 /// What an app wants: a certificate for every host that its routes name, those that only lead to another included.
-pub(super) fn wish(manifest: &Manifest, source: &Path) -> CertificateWish {
+///
+/// # Errors
+/// The certificate that `[tls]` names cannot be used.
+pub(super) fn wish(
+    manifest: &Manifest,
+    source: &Path,
+    root: &Path,
+) -> Result<CertificateWish, Problem> {
     let routes = manifest.route.iter();
     let mut hosts: Vec<String> = routes
         .flat_map(|route| route.hosts.iter().chain(route.redirects.keys()))
@@ -64,9 +74,10 @@ pub(super) fn wish(manifest: &Manifest, source: &Path) -> CertificateWish {
         .collect();
     hosts.sort();
     hosts.dedup();
-    CertificateWish {
+    Ok(CertificateWish {
         hosts,
         acme: manifest.acme.clone(),
         source: source.to_owned(),
-    }
+        own: local_tls::own(manifest, root)?,
+    })
 }

@@ -233,6 +233,8 @@ fn names(manifest: &Manifest, listen_host: &str) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "*.localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)
         .into();
+    // OpenSSL, and so curl, believes no wildcard right below a top-level domain.
+    names.push(format!("{}.localhost", manifest.app));
     let bare = listen_host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(ip) if ip.is_unspecified() => {}

@@ -228,8 +228,15 @@ impl Up {
 
     /// Build the release that `loaded` describes.
     fn begin(&mut self, loaded: Loaded, began: Instant) -> Result<(), Problem> {
+        let root = source::root(&self.options.dir, &loaded.manifest);
+        let wish = certificates::wish(&loaded.manifest, &self.options.dir, &root)?;
+        if wish.own.is_some() && self.tls.is_none() && self.certificates.is_none() {
+            self.live.show(Event::Note(
+                "the certificate of `tls` is not shown to visitors of plain HTTP: `stead up --tls` speaks HTTPS"
+                    .to_owned(),
+            ));
+        }
         if let Some(tls) = &self.tls {
-            let root = source::root(&self.options.dir, &loaded.manifest);
             let table = tls.table(&loaded.manifest, &root)?;
             let _ = self.edge_commands.send(EdgeCommand::Certificates(table));
         }
@@ -254,7 +261,7 @@ impl Up {
             answered: None,
         });
         self.custody = Some(custody);
-        self.wish = Some(certificates::wish(&loaded.manifest, &self.options.dir));
+        self.wish = Some(wish);
         let host = self.options.host.clone();
         build::start(
             loaded,

@@ -48,7 +48,7 @@ fn an_app_is_served_over_https_by_its_names_here() {
     for host in [
         "localhost",
         "127.0.0.1",
-        "x.localhost",
+        "shop.localhost",
         "shop.example.com",
         "shop.example.com.localhost",
     ] {

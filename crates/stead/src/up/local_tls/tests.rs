@@ -32,6 +32,7 @@ fn an_app_has_its_names_here_and_those_of_its_routes() {
             "*.localhost",
             "127.0.0.1",
             "::1",
+            "shop.localhost",
             "shop.example.com",
             "shop.example.com.localhost",
             "*.shop.example.com",
@@ -39,5 +40,5 @@ fn an_app_has_its_names_here_and_those_of_its_routes() {
             "www.example.com.localhost",
         ]
     );
-    assert_eq!(names(&Manifest::default(), "192.0.2.1")[4..], ["192.0.2.1"]);
+    assert_eq!(names(&Manifest::default(), "192.0.2.1")[5..], ["192.0.2.1"]);
 }
