@@ -83,11 +83,16 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         let target = Target::Moved(Moved { to, status });
         routes.push(route(hosts.clone(), from, target));
     }
+    let served = |folder: &String, page| Folder {
+        root: code.join(folder),
+        fallback: None,
+        page,
+        cache: wanted.cache.clone(),
+        compress: wanted.compress.unwrap_or(true),
+    };
     for (prefix, folder) in &wanted.static_folders {
-        let target = Target::Folder(Folder {
-            root: code.join(folder),
-            fallback: None,
-        });
+        let page = wanted.fallback.clone().filter(|_| prefix == path);
+        let target = Target::Folder(served(folder, page));
         routes.push(route(hosts.clone(), prefix, target));
     }
     let process = wanted.process.as_deref().unwrap_or("web");
@@ -101,10 +106,9 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
     let target = match program {
         // All of it is sent elsewhere.
         _ if is_moved => None,
-        Some(Program::Static(folder)) => Some(Target::Folder(Folder {
-            root: code.join(folder),
-            fallback: None,
-        })),
+        Some(Program::Static(folder)) => {
+            Some(Target::Folder(served(folder, wanted.fallback.clone())))
+        }
         Some(_) => Some(Target::Upstream(format!("{}.{process}", manifest.app))),
         // A route may serve folders and redirects only.
         None => None,

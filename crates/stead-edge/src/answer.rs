@@ -247,7 +247,7 @@ impl Request<'_> {
             }
             Target::Folder { fallback: None, .. } if head.tunnel => self.error(501),
             Target::Folder { folder, fallback } => {
-                match self.serve_folder(folder, &clean, entry.prefix_length) {
+                match Box::pin(self.serve_folder(folder, &clean, entry.prefix_length)).await {
                     Some(next) => next,
                     None => match fallback {
                         Some(index) => {

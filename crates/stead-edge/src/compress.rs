@@ -6,6 +6,7 @@
 
 pub(crate) mod coder;
 mod decide;
+pub(crate) mod files;
 
 pub(crate) use coder::Coder;
-pub(crate) use decide::{Choice, Plan};
+pub(crate) use decide::{Choice, Plan, SMALLEST, is_type};

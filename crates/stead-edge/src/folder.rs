@@ -8,6 +8,7 @@ mod cache;
 mod conditions;
 mod encoding;
 mod open;
+mod pattern;
 mod range;
 mod types;
 
@@ -21,12 +22,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::compress::files::Wanted;
 use crate::date;
+use crate::page::prefers_json;
 use crate::path::{self, CleanPath};
-pub(crate) use cache::FileCache;
+pub(crate) use cache::{FileCache, Stamp};
 use cache::{Found, Representation, Representations};
 pub(crate) use conditions::{Validators, Verdict, judge};
 pub(crate) use encoding::{Encoding, choose};
+use pattern::Pattern;
 use range::Part;
 pub(crate) use range::Ranges;
 pub(crate) use range::parse as parse_range;
@@ -44,6 +48,11 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// An upstream answers what this folder has not: also every method but GET and HEAD.
     has_fallback: bool,
+    /// The file that answers for paths without one.
+    page: Option<Vec<u8>>,
+    cache_control: Vec<(Pattern, String)>,
+    /// Files without a precompressed sibling are compressed.
+    compress: bool,
 }
 
 /// What is asked for.
@@ -80,6 +89,8 @@ pub(crate) struct StaticResponse {
     pub(crate) length: Option<u64>,
     /// What to send after the head.
     pub(crate) body: StaticBody,
+    /// All of it may be sent compressed, if that can be had.
+    pub(crate) coded: Option<Wanted>,
 }
 
 /// A body. Files are shared between requests: read at offsets (`sendfile` with one, `pread`), never by
@@ -129,7 +140,39 @@ impl StaticBody {
 impl Folder {
     /// `root` is absolute. It need not exist yet; without it nothing is found.
     pub(crate) fn new(root: PathBuf, has_fallback: bool) -> Folder {
-        Folder { root, has_fallback }
+        Folder {
+            root,
+            has_fallback,
+            page: None,
+            cache_control: Vec::new(),
+            compress: false,
+        }
+    }
+
+    /// With a page for paths without a file, and with what is said to caches by pattern.
+    pub(crate) fn with(self, page: Option<&str>, cache: &[(String, String)]) -> Folder {
+        let cache = cache.iter();
+        let cache = cache.map(|(pattern, value)| (Pattern::new(pattern), value.clone()));
+        Folder {
+            page: page.map(|page| page.as_bytes().to_vec()),
+            cache_control: cache.collect(),
+            ..self
+        }
+    }
+
+    /// Compress files, or not.
+    pub(crate) fn compressed(self, compress: bool) -> Folder {
+        Folder { compress, ..self }
+    }
+
+    /// What is said to caches about the file at a path.
+    fn cache_control(&self, path: &[u8], immutable: bool) -> Cow<'static, str> {
+        let fits = |(pattern, _): &&(Pattern, String)| pattern.fits(path);
+        match self.cache_control.iter().find(fits) {
+            Some((_, value)) => value.clone().into(),
+            None if immutable => IMMUTABLE.into(),
+            None => REVALIDATED.into(),
+        }
     }
 }
 
@@ -146,6 +189,37 @@ pub(crate) fn serve(
     let Some(relative) = relative(request) else {
         return Outcome::NotFound;
     };
+    match serve_named(folder, cache, request, relative) {
+        Outcome::NotFound if reading => fall_back(folder, cache, request),
+        outcome => outcome,
+    }
+}
+
+/// The page of a folder that answers for every path of an app's own: one whose last part has no extension.
+fn fall_back(folder: &Folder, cache: &mut FileCache, request: &StaticRequest<'_, '_>) -> Outcome {
+    let name = request.path.bytes.rsplit(|&byte| byte == b'/').next();
+    let is_file = name.is_some_and(|name| name.contains(&b'.'));
+    let Some(page) = folder.page.as_deref().filter(|_| !is_file) else {
+        return Outcome::NotFound;
+    };
+    if (request.header)("accept").is_some_and(prefers_json) {
+        return Outcome::NotFound;
+    }
+    match cache.find(&folder.root, page) {
+        Ok(Found::File(file)) => {
+            Outcome::Response(answer(folder, &file, REVALIDATED.into(), request))
+        }
+        Ok(_) => Outcome::NotFound,
+        Err(error) => failed(&error),
+    }
+}
+
+fn serve_named(
+    folder: &Folder,
+    cache: &mut FileCache,
+    request: &StaticRequest<'_, '_>,
+    relative: Relative<'_>,
+) -> Outcome {
     let found = match relative {
         Relative::Index(path) => cache.find(&folder.root, &path),
         Relative::Named(path) => match cache.find(&folder.root, path) {
@@ -159,7 +233,10 @@ pub(crate) fn serve(
         Err(error) => return failed(&error),
     };
     Outcome::Response(match request.method {
-        "GET" | "HEAD" => answer(&file, request),
+        "GET" | "HEAD" => {
+            let control = folder.cache_control(&request.path.bytes, file.immutable);
+            answer(folder, &file, control, request)
+        }
         "OPTIONS" => bare(204, vec![("allow", ALLOWED.into())]),
         _ => bare(405, vec![("allow", ALLOWED.into())]),
     })
@@ -255,26 +332,36 @@ fn bare(status: u16, headers: Vec<(&'static str, Cow<'static, str>)>) -> StaticR
         headers,
         length: None,
         body: StaticBody::Empty,
+        coded: None,
     }
 }
 
-fn answer(file: &Representations, request: &StaticRequest<'_, '_>) -> StaticResponse {
+fn answer(
+    folder: &Folder,
+    file: &Representations,
+    cache_control: Cow<'static, str>,
+    request: &StaticRequest<'_, '_>,
+) -> StaticResponse {
     let header = request.header;
     let there = file.encoded.iter().map(|(encoding, _)| *encoding);
     let encoding = choose(header("accept-encoding"), there);
     let chosen = encoding
         .and_then(|encoding| file.encoded(encoding))
         .unwrap_or(&file.plain);
-    let cache_control = if file.immutable {
-        IMMUTABLE
-    } else {
-        REVALIDATED
-    };
     let mut headers = Vec::with_capacity(10);
-    headers.push(("etag", Cow::Owned(chosen.etag.clone())));
+    let may_code = folder.compress && file.compressible;
+    let coding = match encoding {
+        // A part is one of the plain file.
+        None if may_code && header("range").is_none() => {
+            choose(header("accept-encoding"), Encoding::ALL.into_iter())
+        }
+        _ => None,
+    };
+    let weak = if coding.is_some() { "W/" } else { "" };
+    headers.push(("etag", Cow::Owned(format!("{weak}{}", chosen.etag))));
     headers.push(("last-modified", Cow::Owned(chosen.last_modified.clone())));
-    headers.push(("cache-control", cache_control.into()));
-    if !file.encoded.is_empty() {
+    headers.push(("cache-control", cache_control));
+    if !file.encoded.is_empty() || may_code {
         headers.push(("vary", "Accept-Encoding".into()));
     }
     let validators = Validators {
@@ -338,6 +425,12 @@ fn answer(file: &Representations, request: &StaticRequest<'_, '_>) -> StaticResp
         headers,
         length,
         body,
+        coded: coding.filter(|_| status == 200).map(|encoding| Wanted {
+            stamp: chosen.stamp,
+            encoding,
+            file: Arc::clone(&chosen.file),
+            size: chosen.size,
+        }),
     }
 }
 

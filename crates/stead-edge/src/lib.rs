@@ -61,6 +61,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::challenges::Challenges;
+use crate::compress::files::CodedFiles;
 use crate::listen::{Inward, Over};
 use crate::metrics::Metrics;
 use crate::record::Format;
@@ -139,6 +140,7 @@ pub(crate) struct Shared {
     tls_port: AtomicU16,
     /// Passwords that are being checked.
     attempts: Attempts,
+    coded: CodedFiles,
     metrics: Arc<Metrics>,
     /// How many connections each address has.
     crowd: Arc<entrance::crowd::Crowd>,
@@ -215,6 +217,7 @@ pub fn start(
         certificates: Certificates::new().map_err(io::Error::other)?,
         tls_port: AtomicU16::new(0),
         attempts: Attempts::default(),
+        coded: CodedFiles::default(),
         crowd: Arc::default(),
         rates: rates::Rates::default(),
         metrics,

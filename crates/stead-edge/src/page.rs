@@ -8,7 +8,7 @@ mod text;
 
 use std::borrow::Cow;
 
-pub(crate) use accept::weight;
+pub(crate) use accept::{prefers_json, weight};
 
 /// Fits the page: an inline style and nothing else.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -41,7 +41,7 @@ pub(crate) struct Page {
 /// JSON, everybody else HTML. `request_id` is shown so that the operator can find the request; empty: none.
 pub(crate) fn page(status: u16, reason: Reason, accept: Option<&[u8]>, request_id: &str) -> Page {
     let text = text::of(status, reason);
-    if accept.is_some_and(accept::prefers_json) {
+    if accept.is_some_and(prefers_json) {
         return Page {
             content_type: "application/json",
             body: json(status, &text, request_id),
@@ -55,7 +55,7 @@ pub(crate) fn page(status: u16, reason: Reason, accept: Option<&[u8]>, request_i
 
 /// An operator's own page, for everybody but those who prefer JSON.
 pub(crate) fn own(body: &[u8], accept: Option<&[u8]>) -> Option<Page> {
-    (!accept.is_some_and(accept::prefers_json)).then(|| Page {
+    (!accept.is_some_and(prefers_json)).then(|| Page {
         content_type: "text/html; charset=utf-8",
         body: body.to_vec(),
     })

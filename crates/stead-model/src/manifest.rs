@@ -271,10 +271,18 @@ pub struct Route {
     pub rate: Option<Rate>,
     /// How many requests may come at once before `rate` holds them up.
     pub burst: Option<u32>,
-    /// The process's responses are compressed with zstd, brotli or gzip, as the visitor wants it: texts from 1 KB on that
+    /// `true`: the process's responses are compressed, too, with zstd, brotli or gzip, as the visitor wants it: texts from 1 KB on that
     /// are not compressed yet and do not say `no-transform`; streams of events are not. Leave it out where a page shows a
-    /// secret beside something that the visitor sent: its length would tell (the BREACH attack).
-    pub compress: bool,
+    /// secret beside something that the visitor sent: its length would tell (the BREACH attack). `false`: neither they nor files
+    /// are; precompressed ones (`.br`, `.zst`, `.gz`) are sent in any case.
+    pub compress: Option<bool>,
+    /// The file that answers for every path that has no file and no extension, for apps of a single page. Who prefers
+    /// JSON gets 404 nevertheless.
+    pub fallback: Option<String>,
+    /// `Cache-Control` of files, by pattern: `"*.woff2"` is about names, `"/assets/*"` about whole paths; `*` is any text,
+    /// and the first that fits counts. Else files with a hash in their names (`app.3f2a1b9c.js`) are kept for a year, and
+    /// others are asked about each time.
+    pub cache: Vec<(String, String)>,
 }
 
 /// `maintenance = true` or a path.

@@ -216,12 +216,21 @@ fn permanently() -> u16 {
 }
 
 /// A folder of static files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Folder {
     /// Absolute path. Nothing outside of it is ever served.
     pub root: PathBuf,
     /// The upstream that answers when there is no such file; `None`: 404.
     pub fallback: Option<String>,
+    /// The file, relative to the root, that answers for a path without a file and without an extension.
+    #[serde(default)]
+    pub page: Option<String>,
+    /// Pattern → `Cache-Control`; the first that fits counts.
+    #[serde(default)]
+    pub cache: Vec<(String, String)>,
+    /// Files without a precompressed sibling are compressed.
+    #[serde(default)]
+    pub compress: bool,
 }
 
 /// The set of instances that a route forwards to.

@@ -18,7 +18,7 @@ pub(super) fn of(wanted: &Wanted, code: &Path) -> Option<Box<Rules>> {
             })
             .collect(),
         rewrite: wanted.rewrite.clone(),
-        compress: wanted.compress,
+        compress: wanted.compress.unwrap_or(false),
         request_headers: wanted.request_headers.clone(),
         remove_request_headers: wanted.remove_request_headers.clone(),
         users: wanted.users.clone(),

@@ -14,12 +14,22 @@ const SMALL: u64 = 32 * 1024;
 
 impl Request<'_> {
     /// Answer from a folder; `None`: it has no such file.
-    pub(super) fn serve_folder(
+    pub(super) async fn serve_folder(
         &mut self,
         folder: &Folder,
         path: &CleanPath<'_>,
         prefix_length: usize,
     ) -> Option<Next> {
+        match self.look_up(folder, path, prefix_length) {
+            Outcome::NotFound => None,
+            Outcome::Response(response) => {
+                let response = self.coded(response).await;
+                Some(self.send_static(response))
+            }
+        }
+    }
+
+    fn look_up(&self, folder: &Folder, path: &CleanPath<'_>, prefix_length: usize) -> Outcome {
         let head = self.head;
         let header = |name: &str| head.header(name);
         let request = StaticRequest {
@@ -29,10 +39,35 @@ impl Request<'_> {
             query: head.query(),
             header: &header,
         };
-        match upkeep::with_files(|files| folder::serve(folder, files, &request)) {
-            Outcome::NotFound => None,
-            Outcome::Response(response) => Some(self.send_static(response)),
+        upkeep::with_files(|files| folder::serve(folder, files, &request))
+    }
+
+    /// The response with its body compressed, if it may be and that is at hand.
+    async fn coded(&self, mut response: StaticResponse) -> StaticResponse {
+        let Some(wanted) = response.coded.take() else {
+            return response;
+        };
+        let encoding = wanted.encoding;
+        match self.shared.coded.get(wanted).await {
+            Some(bytes) => {
+                let headers = &mut response.headers;
+                headers.retain(|(name, _)| *name != "accept-ranges");
+                headers.push(("content-encoding", encoding.name().into()));
+                response.length = Some(bytes.len() as u64);
+                if !matches!(response.body, StaticBody::Empty) {
+                    response.body = StaticBody::Bytes(bytes);
+                }
+            }
+            None => {
+                // This is the plain one, whose bytes its entity tag stands for.
+                for (name, value) in &mut response.headers {
+                    if *name == "etag" {
+                        *value = value.trim_start_matches("W/").to_owned().into();
+                    }
+                }
+            }
         }
+        response
     }
 
     fn send_static(&mut self, response: StaticResponse) -> Next {
@@ -41,6 +76,7 @@ impl Request<'_> {
             headers,
             length,
             body,
+            coded: _,
         } = response;
         let headers: Vec<(&str, &[u8])> = headers
             .iter()

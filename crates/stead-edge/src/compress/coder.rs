@@ -18,6 +18,11 @@ const BROTLI: u32 = 4;
 const ZSTANDARD: i32 = 3;
 const GZIP: u32 = 5;
 
+/// For files, which are compressed once and sent many times.
+const BROTLI_ONCE: u32 = 9;
+const ZSTANDARD_ONCE: i32 = 12;
+const GZIP_ONCE: u32 = 8;
+
 /// How many compressors there are. Every edge of a process shares it, as they share the memory.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
@@ -134,18 +139,23 @@ impl Coder {
 
 impl Kind {
     fn new(encoding: Encoding) -> io::Result<Self> {
+        Self::with(encoding, BROTLI, ZSTANDARD, GZIP)
+    }
+
+    /// With levels.
+    fn with(encoding: Encoding, brotli: u32, zstandard: i32, gzip: u32) -> io::Result<Self> {
         Ok(match encoding {
             Encoding::Brotli => {
-                let coder = CompressorWriter::new(Vec::new(), 4096, BROTLI, WINDOW);
+                let coder = CompressorWriter::new(Vec::new(), 4096, brotli, WINDOW);
                 Self::Brotli(Box::new(coder))
             }
             Encoding::Zstandard => {
-                let mut coder = zstd::stream::write::Encoder::new(Vec::new(), ZSTANDARD)?;
+                let mut coder = zstd::stream::write::Encoder::new(Vec::new(), zstandard)?;
                 coder.window_log(WINDOW)?;
                 Self::Zstandard(coder)
             }
             Encoding::Gzip => {
-                let level = flate2::Compression::new(GZIP);
+                let level = flate2::Compression::new(gzip);
                 Self::Gzip(GzEncoder::new(Vec::new(), level))
             }
         })
@@ -158,6 +168,17 @@ impl Kind {
             Self::Gzip(coder) => coder.finish(),
         }
     }
+}
+
+/// All of a file at once, with more care: it is sent many times.
+pub(crate) fn whole(encoding: Encoding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut kind = Kind::with(encoding, BROTLI_ONCE, ZSTANDARD_ONCE, GZIP_ONCE)?;
+    match &mut kind {
+        Kind::Brotli(coder) => coder.write_all(bytes)?,
+        Kind::Zstandard(coder) => coder.write_all(bytes)?,
+        Kind::Gzip(coder) => coder.write_all(bytes)?,
+    }
+    kind.finish()
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Plan {
 
 /// A type that gets smaller. A stream of events is none of them: it lasts for hours, and each of its visitors would
 /// hold a compressor's memory.
-fn is_type(value: &[u8]) -> bool {
+pub(crate) fn is_type(value: &[u8]) -> bool {
     let essence = value.split(|byte| *byte == b';').next().unwrap_or(value);
     let Ok(essence) = std::str::from_utf8(essence.trim_ascii()) else {
         return false;

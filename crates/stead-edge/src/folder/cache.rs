@@ -20,6 +20,8 @@ use rustix::fs::{FileType, Stat, fstat};
 use super::encoding::Encoding;
 use super::open::{self, Opener};
 use super::types;
+use crate::compress::files::LARGEST;
+use crate::compress::{SMALLEST, is_type};
 use crate::date;
 
 /// How long an entry is used without looking at the disk.
@@ -76,6 +78,8 @@ pub(super) struct Representations {
     pub(super) content_type: String,
     /// For a year, as the name says what the content is.
     pub(super) immutable: bool,
+    /// Of a type that gets smaller, of a size for which that is worth it, and not about to change.
+    pub(super) compressible: bool,
 }
 
 /// One file's bytes and validators.
@@ -92,12 +96,12 @@ pub(super) struct Representation {
     /// (RFC 9110 §8.8.1). Hosts of a fleet give the same file different tags; that costs a repeated
     /// download when a visitor changes hosts, never a wrong one.
     pub(super) etag: String,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
 }
 
 /// What changes when a file does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     size: i64,
@@ -258,7 +262,11 @@ impl FileCache {
             }
         }
         let immutable = types::is_fingerprinted(path);
+        let compressible = (SMALLEST..=LARGEST).contains(&plain.size)
+            && !plain.etag.starts_with("W/")
+            && is_type(media_type.as_bytes());
         Ok(Found::File(Arc::new(Representations {
+            compressible,
             plain,
             encoded,
             content_type,

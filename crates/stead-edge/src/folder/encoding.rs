@@ -3,7 +3,7 @@
 use crate::page::weight;
 
 /// A content coding that is looked for beside a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     /// `.br`
     Brotli,

@@ -66,6 +66,7 @@ fn table() -> RoutingTable {
     let files = Folder {
         root,
         fallback: None,
+        ..Default::default()
     };
     let host = "else.where".to_owned();
     let upstream = Upstream {

@@ -25,7 +25,7 @@ impl Preference {
 }
 
 /// Whether an Accept header wants JSON rather than HTML. A tie between wildcards is HTML's.
-pub(super) fn prefers_json(accept: &[u8]) -> bool {
+pub(crate) fn prefers_json(accept: &[u8]) -> bool {
     let (mut html, mut json) = (Preference::default(), Preference::default());
     for (position, element) in accept.split(|&byte| byte == b',').enumerate() {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);

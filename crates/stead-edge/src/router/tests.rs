@@ -223,6 +223,7 @@ fn an_entry_says_which_upstream_limit_and_prefix() {
     let folder = Folder {
         root: "/srv".into(),
         fallback: Some("c".into()),
+        ..Default::default()
     };
     let router = Router::new(&table(vec![
         route(&[], "/", to("b")),
@@ -254,6 +255,7 @@ fn an_invalid_route_refuses_the_whole_table() {
         ModelTarget::Folder(Folder {
             root: PathBuf::from(root),
             fallback: None,
+            ..Default::default()
         })
     };
     let redirect = |host: &str| ModelTarget::Redirect {
@@ -272,6 +274,7 @@ fn an_invalid_route_refuses_the_whole_table() {
                 ModelTarget::Folder(Folder {
                     root: "/a".into(),
                     fallback: Some("x".into()),
+                    ..Default::default()
                 }),
             ),
             "the route `h.test/` goes to the upstream `x`, which is not in the table",

@@ -9,6 +9,7 @@ use stead_model::routing::{Address, Moved, Route, RoutingTable, Target as ModelT
 
 use super::{Target, host};
 use crate::folder::Folder;
+use crate::response::check_header;
 use crate::rules::check_moved;
 
 /// `sun_path` of a unix socket's address, with its NUL.
@@ -154,9 +155,19 @@ pub(super) fn target(
                     display(route)
                 )
             })?;
+            for (_, value) in &folder.cache {
+                check_header(b"cache-control", value.as_bytes()).map_err(|_| {
+                    format!(
+                        "what `{}` says to caches is no header's value",
+                        display(route)
+                    )
+                })?;
+            }
             let fallback = folder.fallback.as_ref().map(upstream).transpose()?;
             Ok(Target::Folder {
-                folder: Folder::new(folder.root.clone(), fallback.is_some()),
+                folder: Folder::new(folder.root.clone(), fallback.is_some())
+                    .with(folder.page.as_deref(), &folder.cache)
+                    .compressed(folder.compress),
                 fallback,
             })
         }

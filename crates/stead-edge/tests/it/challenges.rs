@@ -63,6 +63,7 @@ fn a_known_token_is_answered_before_routes_and_redirects_and_others_are_requests
                     Target::Folder(Folder {
                         root: webroot.path().to_owned(),
                         fallback: None,
+                        ..Default::default()
                     }),
                 ),
             ],

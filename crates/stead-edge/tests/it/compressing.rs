@@ -3,11 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use stead_model::release::Protocol;
-use stead_model::routing::{Address, Instance, InstanceId, Rules};
+use stead_model::routing::{
+    Address, Folder, Instance, InstanceId, Route, RoutingTable, Rules, Target,
+};
 
-use crate::running::{Answer, Running, Worker, table, upstream};
+use crate::running::{Answer, PATIENCE, Running, Worker, table, upstream};
 
 const APP: &str = r#"
 import tempfile
@@ -258,5 +261,94 @@ fn over_http2_it_is_the_same() {
         );
         assert!(head.contains("etag: W/\"abc\"\r\n"), "{head}");
         assert!(decoded(coding, &output.stdout) == text(), "{accept}");
+    }
+}
+
+#[test]
+fn a_file_is_compressed_once_and_its_ranges_are_those_of_the_plain_one() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("page.html"), text()).unwrap();
+    std::fs::write(site.path().join("small.html"), "x").unwrap();
+    std::fs::write(site.path().join("image.png"), text()).unwrap();
+    let route = Route {
+        hosts: vec![],
+        path: "/".into(),
+        target: Target::Folder(Folder {
+            root: site.path().to_owned(),
+            compress: true,
+            ..Folder::default()
+        }),
+        body_limit: 0,
+        timeouts: Default::default(),
+        rules: None,
+        limit: None,
+        tls: None,
+    };
+    let running = Running::start(RoutingTable {
+        routes: vec![route],
+        ..RoutingTable::default()
+    });
+    // A file that was changed just now may change again: it is compressed when it has settled.
+    let end = Instant::now() + PATIENCE;
+    for (accept, coding) in [("br, gzip, zstd", "br"), ("zstd", "zstd"), ("gzip", "gzip")] {
+        let answer = loop {
+            let answer = ask(&running, "GET", "/page.html", accept);
+            if answer.header("content-encoding").is_some() {
+                break answer;
+            }
+            assert!(answer.body == text() && Instant::now() < end, "{accept}");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(answer.header("content-encoding"), Some(coding));
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.header("accept-ranges"), None);
+        let length = answer.body.len().to_string();
+        assert_eq!(answer.header("content-length"), Some(&*length));
+        assert!(decoded(coding, &answer.body) == text());
+        let tag = answer.header("etag").unwrap();
+        assert!(tag.starts_with("W/\""));
+        let head = ask(&running, "HEAD", "/page.html", accept);
+        assert_eq!(
+            (head.header("content-length"), head.header("etag")),
+            (Some(&*length), Some(tag))
+        );
+        let again = ask(
+            &running,
+            "GET",
+            "/page.html",
+            &format!("{accept}\r\nIf-None-Match: {tag}"),
+        );
+        assert_eq!((again.status, again.header("etag")), (304, Some(tag)));
+        let part = ask(
+            &running,
+            "GET",
+            "/page.html",
+            &format!("{accept}\r\nRange: bytes=0-3"),
+        );
+        assert_eq!((part.status, part.text()), (206, "line"));
+        let weak = ask(
+            &running,
+            "GET",
+            "/page.html",
+            &format!("{accept}\r\nRange: bytes=0-3\r\nIf-Range: {tag}"),
+        );
+        assert_eq!((weak.status, weak.body == text()), (200, true));
+        let strong = ask(
+            &running,
+            "GET",
+            "/page.html",
+            &format!("{accept}\r\nIf-Match: {tag}"),
+        );
+        assert_eq!(strong.status, 412);
+    }
+    let plain = running.get("/page.html");
+    assert!(plain.body == text() && plain.header("etag").is_some_and(|tag| tag.starts_with('"')));
+    for path in ["/small.html", "/image.png"] {
+        let answer = ask(&running, "GET", path, "gzip");
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("vary")),
+            (None, None),
+            "{path}"
+        );
     }
 }

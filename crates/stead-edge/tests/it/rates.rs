@@ -47,6 +47,7 @@ fn limited(worker: &Worker, files: &std::path::Path, edge: Edge) -> RoutingTable
         target: Target::Folder(Folder {
             root: files.to_owned(),
             fallback: None,
+            ..Default::default()
         }),
         ..table.routes[0].clone()
     };

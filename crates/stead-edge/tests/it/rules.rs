@@ -414,6 +414,7 @@ fn errors_have_the_pages_that_the_route_gives_them() {
     let files = Target::Folder(Folder {
         root: site.path().to_owned(),
         fallback: None,
+        ..Default::default()
     });
     // Nobody listens there.
     let nobody = Instance {
@@ -440,4 +441,89 @@ fn errors_have_the_pages_that_the_route_gives_them() {
     assert_eq!((large.status, large.text()), (413, "client"));
     let json = running.ask("GET /x HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
     assert!(json.text().contains("\"status\":502"), "{}", json.text());
+}
+
+#[test]
+fn a_folder_has_a_page_for_paths_of_its_app_and_says_more_to_caches() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::create_dir(site.path().join("assets")).unwrap();
+    for name in [
+        "index.html",
+        "plain.txt",
+        "assets/a.woff2",
+        "app.3f2a1b9c.js",
+    ] {
+        std::fs::write(site.path().join(name), name).unwrap();
+    }
+    let table = |root: &std::path::Path| RoutingTable {
+        generation: 0,
+        routes: vec![Route {
+            hosts: vec![],
+            path: "/".into(),
+            target: Target::Folder(Folder {
+                root: root.to_owned(),
+                fallback: None,
+                page: Some("index.html".into()),
+                cache: vec![
+                    ("*.woff2".into(), "public, max-age=60".into()),
+                    ("/assets/*".into(), "no-store".into()),
+                ],
+                compress: false,
+            }),
+            body_limit: 0,
+            timeouts: Default::default(),
+            rules: None,
+            limit: None,
+            tls: None,
+        }],
+        ..RoutingTable::default()
+    };
+    let running = Running::start(table(site.path()));
+    for (path, status, body, control) in [
+        ("/", 200, "index.html", Some("no-cache")),
+        ("/orders/17", 200, "index.html", Some("no-cache")),
+        ("/orders/", 200, "index.html", Some("no-cache")),
+        ("/missing.js", 404, "", None),
+        ("/.git/config", 404, "", None),
+        ("/a%2Fb", 404, "", None),
+        ("/plain.txt", 200, "plain.txt", Some("no-cache")),
+        (
+            "/app.3f2a1b9c.js",
+            200,
+            "app.3f2a1b9c.js",
+            Some("public, max-age=31536000, immutable"),
+        ),
+        (
+            "/assets/a.woff2",
+            200,
+            "assets/a.woff2",
+            Some("public, max-age=60"),
+        ),
+    ] {
+        let answer = running.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        if status == 200 {
+            assert_eq!(
+                (answer.text(), answer.header("cache-control")),
+                (body, control),
+                "{path}"
+            );
+        }
+    }
+    let page = running.get("/orders/17");
+    let tag = page.header("etag").unwrap();
+    let again = running.ask(&format!(
+        "GET /orders/18 HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n"
+    ));
+    assert_eq!(again.status, 304);
+    let head = running.ask("HEAD /orders/17 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (200, Some("10"))
+    );
+    let json =
+        running.ask("GET /orders/17 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    assert_eq!(json.status, 404);
+    let post = running.ask("POST /orders/17 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(post.status, 404);
 }

@@ -215,6 +215,7 @@ fn files_come_from_their_folder_and_the_rest_from_the_app() {
         target: Target::Folder(Folder {
             root: folder.path().to_owned(),
             fallback: None,
+            ..Default::default()
         }),
         body_limit: 0,
         timeouts: stead_model::routing::RouteTimeouts::default(),

@@ -109,7 +109,9 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         errors: rules::errors(section),
         rate: section.string("rate", values::rate),
         burst: section.number("burst", 1, 1_000_000),
-        compress: section.boolean("compress").unwrap_or_default(),
+        compress: section.boolean("compress"),
+        fallback: section.string("fallback", values::path_below),
+        cache: rules::cache(section),
     };
     if section.has("burst") && !section.has_or_means("rate") {
         let hint = "for example: rate = \"10/s\"".to_owned();
@@ -293,6 +295,17 @@ pub(super) fn check_processes(
         return;
     }
     for (section, route) in routes {
+        let process = route.process.as_deref().unwrap_or("web");
+        let program = processes.get(process).map(|process| &process.program);
+        let has_folder = matches!(program, Some(Program::Static(_)))
+            || route.static_folders.contains_key(&route.path);
+        if section.has("fallback") && !has_folder {
+            section.conflict(
+                "fallback",
+                "no folder is served at the route's own path",
+                "a `static` process, or `static = { \"/\" = \"dist\" }`".to_owned(),
+            );
+        }
         let named = section.value("process");
         let to = match &named {
             None => Some("web"),

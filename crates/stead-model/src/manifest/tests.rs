@@ -89,6 +89,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
             if path == "route" {
                 around.push_str(match key.name {
                     "redirect-status" => "redirects = { \"/old\" = \"/new\" }\n",
+                    "fallback" => "static = { \"/\" = \"dist\" }\n",
                     "maintenance-allow" => "maintenance = true\n",
                     _ => "",
                 });

@@ -12,8 +12,8 @@ use crate::config_error::{Problem, nearest};
 use super::section::shorten;
 
 pub(crate) use http::{
-    destination, error_status, header_value, networks, password_hash, request_header,
-    response_header, user_name,
+    cache_pattern, destination, error_status, header_value, networks, password_hash,
+    request_header, response_header, user_name,
 };
 pub(crate) use rate::rate;
 pub(crate) use source::{date, entry_point, package, path_below, python_version, relative_path};

@@ -238,6 +238,7 @@ pub(super) fn folder_table(root: &Path) -> RoutingTable {
             target: Target::Folder(Folder {
                 root: root.to_owned(),
                 fallback: None,
+                ..Default::default()
             }),
             body_limit: 0,
             timeouts: Default::default(),

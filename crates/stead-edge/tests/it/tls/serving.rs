@@ -209,6 +209,7 @@ fn large_bodies_go_both_ways_and_files_are_whole() {
         route.target = Target::Folder(Folder {
             root,
             fallback: None,
+            ..Default::default()
         });
         table.routes.push(route);
         table

@@ -116,6 +116,20 @@ pub(super) fn errors(section: &Section<'_>) -> BTreeMap<String, String> {
     errors
 }
 
+pub(super) fn cache(section: &Section<'_>) -> Vec<(String, String)> {
+    let mut cache = Vec::new();
+    for pair in pairs(section, "cache") {
+        if let Err(problem) = values::cache_pattern(pair.key) {
+            section.invalid("cache", pair.key_at, problem);
+        } else if let Err(problem) = values::header_value(pair.value) {
+            section.invalid("cache", pair.value_at, problem);
+        } else {
+            cache.push((pair.key.to_owned(), pair.value.to_owned()));
+        }
+    }
+    cache
+}
+
 /// Keys that mean nothing without another.
 pub(super) fn check(section: &Section<'_>) {
     for (key, other, example) in [

@@ -209,3 +209,20 @@ pub(crate) fn networks(text: &str) -> Result<Vec<Network>, Problem> {
         .hint("for example: \"10.0.0.0/8\", \"2001:db8::7\", or \"private\"")),
     }
 }
+
+/// `"*.woff2"` or `"/assets/*"`.
+pub(crate) fn cache_pattern(text: &str) -> Result<(), Problem> {
+    let shown = shorten(text);
+    if text.is_empty() || text.len() > 200 || !text.bytes().all(|byte| matches!(byte, b'!'..=b'~'))
+    {
+        return Err(Problem::new(format!("`{shown}` is not a pattern"))
+            .hint("a name or a path, where `*` is any text: \"*.woff2\", \"/assets/*\""));
+    }
+    if !text.starts_with('/') && text.contains('/') {
+        return Err(
+            Problem::new(format!("`{shown}` is neither a name nor a whole path"))
+                .hint(format!("\"/{shown}\"")),
+        );
+    }
+    Ok(())
+}
