@@ -30,6 +30,8 @@ pub(crate) enum Load {
     New,
     /// By wrk, over kept connections with TLS.
     Tls,
+    /// By wrk, with a connection and a whole handshake for each request.
+    TlsNew,
     /// By wrk, each request to one of so many hosts as the peer's name says (`stead-10-hosts`), else 10,000.
     Hosts,
     /// By h2load, HTTP/2 over TLS, so many streams at once on each connection.
@@ -41,7 +43,7 @@ pub(crate) enum Load {
 impl Load {
     /// Peers must have a certificate.
     pub(crate) fn needs_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::Http2(_))
+        matches!(self, Self::Tls | Self::TlsNew | Self::Http2(_))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The edge beside other proxies and file servers: no app, no Python.
 
-use super::{Bound, GOALS, Goal, Load, NGINX, Peer, Program, STEAD, STEAD_UP, Work, goal};
+use super::{Bound, GOALS, Goal, Load, NGINX, Peer, Program, STEAD, Work, goal};
 
 /// The app of the works of proxies: one server at a unix socket, which answers everything with 1 KB.
 pub(crate) const PROXIED: &str = "proxied";
@@ -35,7 +35,7 @@ const fn work(
 }
 
 /// Works of the edge alone.
-pub(crate) const WORKS: [Work; 14] = [
+pub(crate) const WORKS: [Work; 15] = [
     work("proxy-1k", "1 KB proxied", PROXIED, "/1k", Load::Kept),
     work(
         "proxy-1k-new",
@@ -81,6 +81,13 @@ pub(crate) const WORKS: [Work; 14] = [
         FILES,
         "/1k",
         Load::Tls,
+    ),
+    work(
+        "handshake",
+        "file of 1 KB, a new connection and a whole TLS 1.3 handshake each, ECDSA P-256",
+        FILES,
+        "/1k",
+        Load::TlsNew,
     ),
     work(
         "static-100k-tls",
@@ -138,13 +145,21 @@ pub(crate) const PROXIES: [Peer; 4] = [
         programs: &[
             UPSTREAM,
             Program {
-                arguments: &["{proxy}", "127.0.0.1:{port}", "{run}/app.sock"],
+                arguments: &[
+                    "{proxy}",
+                    "127.0.0.1:{port}",
+                    "{run}/app.sock",
+                    "--tls",
+                    "127.0.0.1:{tls}",
+                    "{certificate}",
+                    "{key}",
+                ],
                 files: &[],
                 counted: true,
             },
         ],
         reloads: 0,
-        tls: false,
+        tls: true,
     },
     Peer {
         name: "nginx",
@@ -235,10 +250,22 @@ pub(crate) const FILE_SERVERS: [Peer; 3] = [
     Peer {
         name: STEAD,
         label: "Stead",
-        setting: "`stead up --access-log off` of a `static` folder",
-        programs: &[STEAD_UP],
+        setting: "the edge alone with default settings (`crates/stead-edge/examples/proxy.rs`)",
+        programs: &[Program {
+            arguments: &[
+                "{proxy}",
+                "127.0.0.1:{port}",
+                "{app}/public",
+                "--tls",
+                "127.0.0.1:{tls}",
+                "{certificate}",
+                "{key}",
+            ],
+            files: &[],
+            counted: true,
+        }],
         reloads: 0,
-        tls: false,
+        tls: true,
     },
     Peer {
         name: "nginx",
@@ -270,7 +297,7 @@ pub(crate) const FILE_SERVERS: [Peer; 3] = [
 ];
 
 /// Of the works above.
-const EDGE_GOALS: [Goal; 15] = [
+const EDGE_GOALS: [Goal; 17] = [
     goal("proxy-1k", 64, Bound::CpuBest(1.0)),
     goal("proxy-1k", 64, Bound::P99("nginx")),
     goal("proxy-1k-new", 64, Bound::CpuBest(1.0)),
@@ -284,6 +311,8 @@ const EDGE_GOALS: [Goal; 15] = [
     goal("static-100k", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-10m", 8, Bound::CpuShare(1.0, "nginx")),
     goal("static-1k-tls", 64, Bound::CpuShare(1.0, "nginx")),
+    goal("static-1k-h2", 64, Bound::CpuShare(1.0, "nginx")),
+    goal("handshake", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-100k-tls", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-10m-tls", 8, Bound::CpuShare(1.0, "nginx")),
     goal("static-1k-h2c", 64, Bound::CpuShare(1.0, "nginx")),
