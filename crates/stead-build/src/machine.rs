@@ -51,17 +51,25 @@ impl Machine {
     }
 
     /// Where Stead keeps what it downloaded: `$XDG_CACHE_HOME/stead`, else `~/.cache/stead`,
-    /// else `fallback`.
+    /// else, where neither can be written, `fallback`.
     pub(crate) fn cache(&self, fallback: &Path) -> PathBuf {
+        match self.user_cache() {
+            Some(base) => base.join("stead"),
+            None => fallback.join("cache"),
+        }
+    }
+
+    /// The user's directory for caches (XDG Base Directory Specification), if there is one that can be written. Users
+    /// of services often have a home that does not exist.
+    pub(crate) fn user_cache(&self) -> Option<PathBuf> {
         let base = self
             .variable("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
-            .or_else(|| Some(self.home()?.join(".cache")));
-        match base {
-            Some(base) => base.join("stead"),
-            None => fallback.join("cache"),
-        }
+            .or_else(|| Some(self.home()?.join(".cache")))?;
+        let there = base.ancestors().find(|path| path.exists())?;
+        let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::access(there, wanted).is_ok().then_some(base)
     }
 
     /// The directories of `PATH`, absolute ones only: a relative one would depend on where
@@ -89,3 +97,6 @@ pub(crate) fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
+
+#[cfg(test)]
+mod tests;

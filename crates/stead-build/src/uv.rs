@@ -71,6 +71,9 @@ impl Uv {
             // Companies intercept TLS with their own authority; it is in the system's store.
             .env("UV_SYSTEM_CERTS", "true")
             .env_remove("FORCE_COLOR");
+        if machine.user_cache().is_none() && machine.variable("UV_CACHE_DIR").is_none() {
+            command.env("UV_NO_CACHE", "1");
+        }
         if self.version < Version::new(0, 11, 0) {
             command.env("UV_NATIVE_TLS", "true");
         }
