@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
-    /// Where visitors connect; 0 is any free port [default: 8000, with --tls 8443, with --public 80]
+    /// Where visitors connect; 0 is any free port [default: 8000, --tls: 8443, --public: 80]
     #[arg(long, value_parser = values::port)]
     port: Option<u16>,
 

@@ -77,7 +77,7 @@ fn up_explains_itself() {
               [possible values: auto, always, never]
 
           --port <PORT>
-              Where visitors connect; 0 is any free port [default: 8000, with --public 80]
+              Where visitors connect; 0 is any free port [default: 8000, --tls: 8443, --public: 80]
 
           --host <HOST>
               The name or address to listen on [default: 127.0.0.1, with --public every address]
@@ -87,6 +87,9 @@ fn up_explains_itself() {
 
           --tls-port <TLS_PORT>
               Where visitors connect over TLS [default: 443]
+
+          --tls
+              Speak HTTPS, with a certificate of an authority of your own, or with that of `[tls]`
 
           --watch
               Reload when the source changes
@@ -118,6 +121,7 @@ fn up_explains_itself() {
       stead up --port 0           at any free port, which is printed
       stead up --host 0.0.0.0     for visitors from other machines too
       stead up --public           for the world: ports 80 and 443, certificates by themselves
+      stead up --tls              over HTTPS, at https://127.0.0.1:8443
 
     Signals: Ctrl-C or SIGTERM lets requests in flight end, then stops; a second one stops at once.
     SIGHUP reloads: the new release takes over when it is healthy, else the old one keeps serving.
