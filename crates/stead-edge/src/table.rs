@@ -10,6 +10,7 @@ use stead_model::messages::EdgeEvent;
 use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use crate::Settings;
 use crate::entrance::Entrance;
@@ -64,6 +65,7 @@ pub(crate) struct Tables {
     /// A table was put in force.
     is_there: AtomicBool,
     arrived: Notify,
+    began: Instant,
     /// What holds where a table says nothing.
     settings: Settings,
 }
@@ -88,6 +90,7 @@ impl Tables {
             metrics,
             is_there: AtomicBool::new(false),
             arrived: Notify::new(),
+            began: Instant::now(),
             settings: settings.clone(),
         })
     }
@@ -97,11 +100,12 @@ impl Tables {
         self.is_there.load(Ordering::Acquire)
     }
 
-    /// Wait a while for the first table. Who comes while the edge begins is not told that nothing is served here.
+    /// Wait for the first table, for as long as it may take from the edge's start. Who comes while the edge begins is not
+    /// told that nothing is served here; who comes later is, at once.
     pub(crate) async fn first(&self) {
         let arrived = self.arrived.notified();
         if !self.is_there() {
-            let _ = tokio::time::timeout(FIRST_TABLE, arrived).await;
+            let _ = tokio::time::timeout_at(self.began + FIRST_TABLE, arrived).await;
         }
     }
 
@@ -201,3 +205,6 @@ impl Tables {
         busy
     }
 }
+
+#[cfg(test)]
+mod tests;
