@@ -218,7 +218,7 @@ mod tests {
             .collect();
         // What a table of its own fills has no key.
         let tables = [
-            "build", "process", "job", "route", "env", "secret", "volume",
+            "build", "process", "job", "route", "edge", "acme", "tls", "env", "secret", "volume",
         ]
         .map(|name| format!("Manifest::{name}"));
         for item in docs.keys().filter(|item| item.contains("::")) {
