@@ -28,7 +28,9 @@ pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
         );
     }
     let table = match status.generation {
-        None => "none yet: visitors get 421, after waiting for one in the edge's first 5 s".to_owned(),
+        None => {
+            "none yet: visitors get 421, after waiting for one in the edge's first 5 s".to_owned()
+        }
         Some(generation) => format!(
             "generation {generation}, {}, {}",
             counted(status.routes, "route"),
