@@ -231,7 +231,7 @@ fn an_edge_without_a_table_says_what_visitors_get() {
     let host = Host::start(&[]);
     let said = host.ask(&["status"]);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("then get 421"), "{said}");
+    assert!(said.contains("visitors get 421"), "{said}");
     let mut visitor = host.visit();
     visitor.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
     assert!(visitor.head().starts_with("http/1.1 421"));
