@@ -1,6 +1,6 @@
 //! The nouns of Stead, pure: what an app wants, what a release is, what the edge routes.
 //!
-//! Owns `stead.toml`, the Procfile, releases, plans, hosts, routing tables and the messages between laptop and agent,
+//! Owns `stead.toml`, the Procfile, releases, plans, hosts, units, routing tables and the messages between laptop and agent,
 //! agent and edge, and between an edge and its successor. Runs anywhere. It must never read a file, a clock or a socket, and knows no
 //! tokio: everything here is a value, or a function from values to values.
 
@@ -20,5 +20,6 @@ pub mod procfile;
 pub mod release;
 pub mod routing;
 pub mod schedule;
+pub mod units;
 
 pub use config_error::{ConfigError, ConfigErrors};
