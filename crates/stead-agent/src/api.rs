@@ -2,6 +2,11 @@
 //!
 //! Only root and the agent's own user may ask; the kernel says who somebody is (`SO_PEERCRED`, unix(7)). A client that is silent or slow
 //! is disconnected, and so many are heard at the same time.
+//!
+//! What is asked of apps goes to whoever keeps them, over a channel ([`Asked`]); what that says of it goes back to the client as it
+//! comes.
+
+mod client;
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
@@ -13,12 +18,16 @@ use sd_notify::NotifyState;
 use stead_model::agent::{Answer, LONGEST_QUESTION, PROTOCOL, Question, Status, Wish};
 use stead_model::control;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use crate::spawn::io_text;
+
+pub use client::{Asked, Client};
 
 /// A client that has not asked, or not read, for so long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +45,8 @@ pub struct Agent {
     pub version: String,
     /// The edge is another program.
     pub edge: AskEdge,
+    /// Who keeps the apps. `None`: nobody does.
+    pub apps: Option<UnboundedSender<Asked>>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -150,47 +161,95 @@ impl Heard {
                 return Ok(());
             }
             let whole = line.ends_with(b"\n");
-            let answer = match (allowed, whole) {
-                (false, _) => refused("only root and the user of the agent may ask it".to_owned()),
-                (true, false) => refused(format!(
+            let question = match (allowed, whole) {
+                (false, _) => Err("only root and the user of the agent may ask it".to_owned()),
+                (true, false) => Err(format!(
                     "a question has {LONGEST_QUESTION} bytes at most, and ends with its line"
                 )),
-                (true, true) => self.answer(&line).await,
+                (true, true) => understood(&line),
             };
-            let mut text = serde_json::to_vec(&answer)?;
-            text.push(b'\n');
-            timeout(PATIENCE, write.write_all(&text)).await??;
+            match question {
+                Ok(Question {
+                    wish: Wish::Status, ..
+                }) => say(&mut write, &self.status().await).await?,
+                Ok(question) => self.carry_out(question, &mut read, &mut write).await?,
+                Err(why) => say(&mut write, &refused(why)).await?,
+            }
             if !allowed || !whole {
                 return Ok(());
             }
         }
     }
 
-    async fn answer(&self, line: &[u8]) -> Answer {
-        let question: Question = match serde_json::from_slice(line) {
-            Ok(question) => question,
-            Err(error) => return refused(format!("that is no question: {error}")),
-        };
-        if question.protocol != PROTOCOL {
-            return refused(format!(
-                "the agent speaks version {PROTOCOL} of its protocol, not {}",
-                question.protocol
-            ));
+    /// Hand a wish to whoever keeps the apps, and what is said of it to the client.
+    async fn carry_out(
+        &self,
+        question: Question,
+        read: &mut BufReader<OwnedReadHalf>,
+        write: &mut OwnedWriteHalf,
+    ) -> io::Result<()> {
+        let watched = question.wish.takes_long() && !question.detached;
+        let (asked, mut answers) = client::asked(question.wish);
+        let sent = self.agent.apps.as_ref().map(|apps| apps.send(asked));
+        if !matches!(sent, Some(Ok(()))) {
+            return say(write, &refused("this agent keeps no apps".to_owned())).await;
         }
-        match question.wish {
-            Wish::Status => {
-                let ask = Arc::clone(&self.agent.edge);
-                let edge = tokio::task::spawn_blocking(move || ask()).await;
-                Answer::Status(Box::new(Status {
-                    protocol: PROTOCOL,
-                    version: self.agent.version.clone(),
-                    pid: std::process::id(),
-                    running_seconds: self.began.elapsed().as_secs(),
-                    edge: edge.unwrap_or_else(|error| Err(vec![error.to_string()])),
-                }))
+        let mut gone = !watched;
+        loop {
+            tokio::select! {
+                biased;
+                answer = answers.next() => {
+                    let Some(answer) = answer else {
+                        let why = "the agent ended it without saying how";
+                        return say(write, &refused(why.to_owned())).await;
+                    };
+                    say(write, &answer).await?;
+                    if answer.is_last() {
+                        return Ok(());
+                    }
+                }
+                // What it asks next is read later; that it asks nothing more is known now.
+                more = read.fill_buf(), if !gone => {
+                    gone = true;
+                    if more.is_ok_and(<[u8]>::is_empty) {
+                        answers.give_up();
+                    }
+                }
             }
         }
     }
+
+    async fn status(&self) -> Answer {
+        let ask = Arc::clone(&self.agent.edge);
+        let edge = tokio::task::spawn_blocking(move || ask()).await;
+        Answer::Status(Box::new(Status {
+            protocol: PROTOCOL,
+            version: self.agent.version.clone(),
+            pid: std::process::id(),
+            running_seconds: self.began.elapsed().as_secs(),
+            edge: edge.unwrap_or_else(|error| Err(vec![error.to_string()])),
+        }))
+    }
+}
+
+/// The question of a line, if it can be meant.
+fn understood(line: &[u8]) -> Result<Question, String> {
+    let question: Question =
+        serde_json::from_slice(line).map_err(|error| format!("that is no question: {error}"))?;
+    if question.protocol != PROTOCOL {
+        return Err(format!(
+            "the agent speaks version {PROTOCOL} of its protocol, not {}",
+            question.protocol
+        ));
+    }
+    question.wish.check()?;
+    Ok(question)
+}
+
+async fn say(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
+    let mut text = serde_json::to_vec(answer)?;
+    text.push(b'\n');
+    timeout(PATIENCE, write.write_all(&text)).await?
 }
 
 fn refused(why: String) -> Answer {

@@ -74,7 +74,7 @@ mod runtime;
 mod spawn;
 mod state;
 
-pub use api::{Agent, AskEdge, Failure, serve};
+pub use api::{Agent, AskEdge, Asked, Client, Failure, serve};
 pub use keeper::{Custody, Keeper, keeper};
 
 /// What the embedded runtime needs from its caller.

@@ -2,8 +2,13 @@
 #![allow(missing_docs, clippy::expect_used)]
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::agent::{Answer, Question};
+use crate::build::{BuildSaid, BuildWish};
 use crate::manifest::Manifest;
+use crate::release::Release;
 use crate::{procfile, schedule};
 
 /// Any text is a manifest or a list of errors, each at a place of the text.
@@ -47,6 +52,34 @@ pub fn schedule(text: &str) {
     }
 }
 
+/// Lines between laptop, host and agent stay the same when they are written again; a wish that is let through has only names
+/// in it that may become paths and units.
+pub fn agent_lines(text: &str) {
+    for line in text.split('\n') {
+        if let Some(question) = stays::<Question>(line)
+            && question.wish.check().is_ok()
+            && let Some(app) = question.wish.app()
+        {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(!app.is_empty() && app.chars().all(plain));
+        }
+        stays::<Answer>(line);
+        stays::<Release>(line);
+        stays::<BuildWish>(line);
+        stays::<BuildSaid>(line);
+    }
+}
+
+/// A line as a message, if it is one.
+fn stays<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(line: &str) -> Option<T> {
+    let message: T = serde_json::from_str(line).ok()?;
+    let written = serde_json::to_string(&message).expect("what was read can be written");
+    assert!(!written.contains('\n'));
+    let again: T = serde_json::from_str(&written).expect("what was written can be read");
+    assert_eq!(message, again);
+    Some(message)
+}
+
 /// Carry out one input of the target of that name.
 ///
 /// # Panics
@@ -56,6 +89,7 @@ pub fn replay(target: &str, text: &str) {
         "manifest" => manifest(text),
         "procfile" => procfile(text),
         "schedule" => schedule(text),
+        "agent_lines" => agent_lines(text),
         _ => panic!("there is no such target"),
     }
 }

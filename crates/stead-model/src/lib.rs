@@ -5,6 +5,7 @@
 //! tokio: everything here is a value, or a function from values to values.
 
 pub mod agent;
+pub mod build;
 pub mod certificates;
 mod config_error;
 pub mod control;

@@ -151,7 +151,8 @@ pub enum Server {
 }
 
 /// `count = "auto"` or a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Count {
     /// 2 × CPU + 1, cut down to what memory allows.
     Auto,
@@ -170,7 +171,7 @@ pub enum Threads {
 
 /// When an instance counts as ready: it answers a GET with one of these statuses. On one line it is
 /// `health = { path = "/health" }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     /// Path and query of the probe.
     pub path: String,
@@ -187,7 +188,7 @@ pub struct Health {
 }
 
 /// A command that is run on a schedule, or by hand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Five cron fields (minute, hour, day of the month, month, day of the week), or `@hourly`, `@daily`,
     /// `@weekly`, `@monthly`, `@yearly`. Where the clock jumps, a daily job is neither lost nor run twice.
@@ -204,7 +205,8 @@ pub struct Job {
 }
 
 /// `overlap = "…"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// The new run does not happen.
     #[default]
@@ -343,7 +345,8 @@ pub enum VisitorHeader {
 
 /// Where the certificates of the routes' hosts come from, and how. Without this table they come from Let's Encrypt.
 /// See [certificates](certificates.md).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Acme {
     /// Where the authority writes to when something is wrong with the account. Not every authority wants one.
     pub email: Option<String>,
@@ -375,21 +378,26 @@ pub struct Acme {
 }
 
 /// `challenge = "…"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ChallengeChoice {
     /// The first that works.
     #[default]
     Auto,
     /// A token over plain HTTP.
+    #[serde(rename = "http-01")]
     Http,
     /// A certificate over TLS.
+    #[serde(rename = "tls-alpn-01")]
     TlsAlpn,
     /// A record in the DNS.
+    #[serde(rename = "dns-01")]
     Dns,
 }
 
 /// `dns = "…"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DnsProvider {
     /// Cloudflare, API version 4.
     Cloudflare,
@@ -400,7 +408,8 @@ pub enum DnsProvider {
 }
 
 /// How visitors come over TLS. Files are absolute paths, or relative to the app's root; see [TLS](tls.md).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tls {
     /// A certificate of your own: a PEM file, the leaf first, then what leads to its authority. It is read again when it
     /// changes. Which hosts it is for, it says itself.
@@ -443,6 +452,11 @@ impl Manifest {
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
         parse::manifest(text, file_name)
     }
+}
+
+/// Whether `app` accepts it.
+pub fn is_app_name(text: &str) -> bool {
+    values::app_name(text).is_ok()
 }
 
 /// A name that `app` accepts, as near to a directory's name as can be.

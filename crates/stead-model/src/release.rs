@@ -1,14 +1,18 @@
 //! A release: what was built, ready to be run. The agent runs exactly this and asks nobody else.
+//!
+//! On a host it is kept as JSON for as long as it may be wanted again: a field that is added later has a default.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::manifest::{Count, Edge, Health, Job};
 use crate::routing::{Route, Timeouts};
 
 /// A numbered, immutable set: code, environment, configuration, jobs and routes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Release {
     /// The app's name.
     pub app: String,
@@ -37,7 +41,7 @@ pub struct Release {
 }
 
 /// One process of a release, resolved: the argument vector is final but for `{placeholders}` below.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessSpec {
     /// How it is started.
     pub start: Start,
@@ -62,7 +66,8 @@ pub struct ProcessSpec {
 }
 
 /// How an instance is started.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Start {
     /// The argument vector; `argv[0]` is looked up in the release's `path`, then in `PATH`.
     /// `{port}` in an argument is replaced by the port (for [`Listen::Port`]),
@@ -74,7 +79,8 @@ pub enum Start {
 }
 
 /// How the edge reaches an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Listen {
     /// A unix socket opened by the agent and passed down as descriptor 3 (`LISTEN_FDS=1`,
     /// `LISTEN_PID` set, `STEAD_SOCKET` its path).
@@ -86,7 +92,7 @@ pub enum Listen {
 }
 
 /// What is spoken over the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Stead's worker frames (docs/worker-protocol.md).

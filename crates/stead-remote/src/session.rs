@@ -214,6 +214,7 @@ impl Session {
         let question = Question {
             protocol: agent::PROTOCOL,
             wish,
+            detached: false,
         };
         let mut line = serde_json::to_vec(&question)
             .map_err(|error| Failure::new(act(), error.to_string()))?;

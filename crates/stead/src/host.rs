@@ -34,6 +34,7 @@ pub(crate) fn agent(socket: PathBuf, edge: PathBuf) -> Result<ExitCode, Problem>
         socket,
         version: VERSION.to_owned(),
         edge: Arc::new(move || edge_status(&edge)),
+        apps: None,
     };
     let served = runtime.block_on(stead_agent::serve(agent));
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -156,6 +156,10 @@ pub(crate) fn add(
                 ..Problem::new(format!("cannot ask the agent of `{target}`"))
             });
         }
+        _ => {
+            return Err(Problem::new(format!("cannot ask the agent of `{target}`"))
+                .cause("it answered something else than asked"));
+        }
     }
     if let Err(why) = knock(target.host()) {
         terminal.note(&format!(

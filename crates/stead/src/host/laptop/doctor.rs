@@ -60,6 +60,7 @@ pub(crate) fn doctor(reach: &Reach, json: bool, terminal: &Terminal) -> Result<E
                 ),
             },
             Ok(Answer::Refused { causes }) => Finding::new(Mark::Wrong, causes.join(": ")),
+            Ok(_) => Finding::new(Mark::Wrong, "the agent answered something else than asked"),
             Err(failure) => Finding::new(
                 Mark::Wrong,
                 format!("the agent does not answer: {}", failure.causes.join(": ")),
