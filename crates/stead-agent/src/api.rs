@@ -190,8 +190,8 @@ impl Heard {
     ) -> io::Result<()> {
         let watched = question.wish.takes_long() && !question.detached;
         let (asked, mut answers) = client::asked(question.wish);
-        let sent = self.agent.apps.as_ref().map(|apps| apps.send(asked));
-        if !matches!(sent, Some(Ok(()))) {
+        let apps = self.agent.apps.as_ref();
+        if apps.is_none_or(|apps| apps.send(asked).is_err()) {
             return say(write, &refused("this agent keeps no apps".to_owned())).await;
         }
         let mut gone = !watched;

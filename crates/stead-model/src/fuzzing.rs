@@ -9,6 +9,7 @@ use crate::agent::{Answer, Question};
 use crate::build::{BuildSaid, BuildWish};
 use crate::manifest::Manifest;
 use crate::release::Release;
+use crate::tree::{Kind, Tree};
 use crate::{procfile, schedule};
 
 /// Any text is a manifest or a list of errors, each at a place of the text.
@@ -70,6 +71,28 @@ pub fn agent_lines(text: &str) {
     }
 }
 
+/// A listing that is taken is the only text for its tree, and none of its paths leaves a directory.
+pub fn tree_listing(text: &str) {
+    let Ok(tree) = Tree::read(text.as_bytes()) else {
+        return;
+    };
+    assert_eq!(tree.text(), text.as_bytes());
+    let again = Tree::new(tree.entries().to_vec()).expect("what was read is a tree");
+    assert_eq!(again, tree);
+    for entry in tree.entries() {
+        let parts: Vec<&[u8]> = entry.path.split(|byte| *byte == b'/').collect();
+        let plain = |part: &&[u8]| !part.is_empty() && *part != b"." && *part != b"..";
+        assert!(parts.iter().all(plain) && !entry.path.contains(&0));
+        if let Kind::Link { target } = &entry.kind {
+            assert!(!target.starts_with(b"/"));
+            let ups = target
+                .split(|byte| *byte == b'/')
+                .take_while(|part| *part == b"..");
+            assert!(ups.count() < parts.len());
+        }
+    }
+}
+
 /// A line as a message, if it is one.
 fn stays<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(line: &str) -> Option<T> {
     let message: T = serde_json::from_str(line).ok()?;
@@ -90,6 +113,7 @@ pub fn replay(target: &str, text: &str) {
         "procfile" => procfile(text),
         "schedule" => schedule(text),
         "agent_lines" => agent_lines(text),
+        "tree_listing" => tree_listing(text),
         _ => panic!("there is no such target"),
     }
 }

@@ -21,6 +21,7 @@ pub mod procfile;
 pub mod release;
 pub mod routing;
 pub mod schedule;
+pub mod tree;
 pub mod units;
 
 pub use config_error::{ConfigError, ConfigErrors};
