@@ -32,7 +32,7 @@ use crate::answer::{self, Next};
 use crate::deadline::Deadline;
 use crate::entrance::{self, Entrance};
 use crate::frames;
-use crate::head::{HEAD_LIMIT, Head, Parsed, Refusal};
+use crate::head::{BodyLength, HEAD_LIMIT, Head, Parsed, Refusal};
 use crate::http2::{self, Beginning};
 use crate::listen::Over;
 use crate::tls::{self, Greeted};
@@ -150,6 +150,7 @@ async fn requests(
                     .await;
             }
         };
+        let refused = refusal.is_some();
         let next = match refusal {
             // In a box: an idle connection has no room for it.
             None => Box::pin(answer::request(shared, connection, visitor, head, deadline)).await,
@@ -166,9 +167,18 @@ async fn requests(
         deadline.set(entrance.stall_timeout);
         flush(visitor, deadline, entrance.stall_timeout).await?;
         if let Next::Close = next {
+            if !refused && is_last(visitor, head) {
+                return Ok(());
+            }
             return Box::pin(linger(visitor)).await;
         }
     }
+}
+
+/// The visitor has said that it sends nothing after this request (RFC 9112 section 9.6), and all of it was read: closing
+/// the connection can destroy no answer on its way.
+fn is_last(visitor: &Visitor, head: &Head) -> bool {
+    !head.keep_alive && head.body == BodyLength::None && visitor.input.is_empty()
 }
 
 /// How a visitor may begin. Over TLS it was agreed upon (RFC 9113 section 3.2).

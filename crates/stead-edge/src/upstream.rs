@@ -56,8 +56,15 @@ const COOL_DOWN: Duration = Duration::from_millis(500);
 /// How long the end of a response that was sent already may take to arrive.
 const SKIP_TIME: Duration = Duration::from_secs(5);
 
-/// Idle connections kept for an instance that speaks HTTP.
+/// Idle connections kept for an instance that speaks HTTP, for as long as it likes.
 const IDLE_LIMIT: usize = 64;
+
+/// And with those beyond that, which were in use a moment ago: many streams of HTTP/2 come and go together, and to open
+/// a connection for each costs more than the request. A server that accepts fewer waits no longer than [`SURPLUS_TIME`] for them.
+const IDLE_MOST: usize = 1024;
+
+/// Of the connections beyond [`IDLE_LIMIT`] those that nobody used for this time are closed.
+const SURPLUS_TIME: Duration = Duration::from_millis(100);
 
 /// One upstream, for as long as any table names it.
 #[derive(Debug)]
@@ -322,12 +329,47 @@ impl Upstream {
         }
     }
 
+    /// Have somebody close the connections that nobody wants, for as long as there are any.
+    fn trim_surplus(self: &Arc<Self>, state: &mut State) {
+        if state.trimmed || !state.has_surplus() {
+            return;
+        }
+        // None when the edge ends, and its connections with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        state.trimmed = true;
+        let upstream = Arc::clone(self);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(SURPLUS_TIME).await;
+                let mut state = upstream.lock();
+                let surplus = state.take_surplus();
+                state.trimmed = state.has_surplus();
+                let goes_on = state.trimmed;
+                drop(state);
+                // Closed without the lock.
+                drop(surplus);
+                if !goes_on {
+                    return;
+                }
+            }
+        });
+    }
+
     /// A request of an instance ended; `stream` can take another one.
-    fn give_back(&self, id: InstanceId, ticket: Ticket, stream: Option<Stream>, outcome: Outcome) {
+    fn give_back(
+        self: &Arc<Self>,
+        id: InstanceId,
+        ticket: Ticket,
+        stream: Option<Stream>,
+        outcome: Outcome,
+    ) {
         let mut state = self.lock();
         let now = Instant::now();
         let complaint = state.observe(id, outcome, now);
         let ended = state.end(id, ticket, stream, now);
+        self.trim_surplus(&mut state);
         drop(state);
         if let Some((why, replace)) = complaint {
             let instance = id;

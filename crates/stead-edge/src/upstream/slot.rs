@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::health::{self, Health};
 use super::state::{Picked, Ticket, Waiter};
-use super::{IDLE_LIMIT, Mailbox, Settings, Stream, Unavailable};
+use super::{IDLE_LIMIT, IDLE_MOST, Mailbox, Settings, Stream, Unavailable};
 
 /// One instance.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) capacity: u32,
     /// Connections without a request. The last one used is used first: its thread is warm.
     pub(super) idle: Vec<Stream>,
+    /// The fewest that there were of them since somebody looked for a surplus.
+    pub(super) least_idle: usize,
     /// Requests in flight, upgraded connections and those in mailboxes included.
     pub(super) busy: u32,
     /// Of these, requests in mailboxes.
@@ -66,6 +68,7 @@ impl Slot {
             address: Arc::new(instance.address.clone()),
             capacity: instance.capacity,
             idle: Vec::new(),
+            least_idle: 0,
             busy: 0,
             parked: 0,
             youngest: now,
@@ -74,6 +77,27 @@ impl Slot {
             health: Health::new(now, joins),
             running: Vec::new(),
         }
+    }
+
+    /// The next idle connection that is open.
+    pub(super) fn take_idle(&mut self) -> Option<Stream> {
+        let stream = loop {
+            match self.idle.pop() {
+                Some(stream) if stream.is_closed() => {}
+                other => break other,
+            }
+        };
+        self.least_idle = self.least_idle.min(self.idle.len());
+        stream
+    }
+
+    /// The idle connections beyond the limit that nobody used since this was asked last: those at the
+    /// bottom, since the last one used is used first.
+    pub(super) fn take_surplus(&mut self) -> Vec<Stream> {
+        let unused = self.least_idle.saturating_sub(IDLE_LIMIT);
+        let surplus = self.idle.drain(..unused.min(self.idle.len())).collect();
+        self.least_idle = self.idle.len();
+        surplus
     }
 
     /// Take back what the worker has not read, from the mailboxes that `wanted` names.
@@ -116,7 +140,7 @@ impl Slot {
             let limit = if settings.protocol == Protocol::Frames {
                 usize::MAX
             } else {
-                IDLE_LIMIT
+                IDLE_MOST
             };
             // Bytes that answer no request: the connection cannot be trusted.
             if let Some(stream) = stream.filter(|stream| stream.unread.is_empty())

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::health::Outcome;
 use super::slot::{Running, Slot};
 use super::{
-    COOL_DOWN, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings, Situation, Stream,
-    Unavailable,
+    COOL_DOWN, IDLE_LIMIT, InstanceSituation, MESSAGE_LIMIT, Mailbox, PATIENCE, Settings,
+    Situation, Stream, Unavailable,
 };
 use crate::buffer::Scratch;
 
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) waiting: VecDeque<Waiter>,
     /// A task looks at the queue every now and then.
     pub(super) watched: bool,
+    /// A task closes connections that nobody wants.
+    pub(super) trimmed: bool,
     /// Bodies that are passed on while they come.
     pub(super) streaming: u32,
     /// A task asks the instances how they are.
@@ -115,6 +117,7 @@ impl State {
             leaving: Vec::new(),
             waiting: VecDeque::new(),
             watched: false,
+            trimmed: false,
             streaming: 0,
             checked: false,
             last_ticket: 0,
@@ -132,6 +135,18 @@ impl State {
                 .iter()
                 .chain(&self.leaving)
                 .any(|slot| slot.parked > 0)
+    }
+
+    /// An instance has more idle connections than it keeps for long.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.settings.protocol == Protocol::Http
+            && self.slots.iter().any(|slot| slot.idle.len() > IDLE_LIMIT)
+    }
+
+    /// Of those, the ones that nobody has used lately.
+    pub(super) fn take_surplus(&mut self) -> Vec<Stream> {
+        let slots = self.slots.iter_mut();
+        slots.flat_map(Slot::take_surplus).collect()
     }
 
     /// One more body may be passed on while it comes: at most half of all threads wait for visitors, however these
@@ -160,6 +175,11 @@ impl State {
             waiting: self.waiting.len() as u64,
             instances: instances.collect(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.slots.iter().map(|slot| slot.idle.len()).sum()
     }
 
     #[cfg(test)]
@@ -299,12 +319,7 @@ impl State {
         slot.busy += 1;
         slot.youngest = now;
         slot.not_before = None;
-        let stream = loop {
-            match slot.idle.pop() {
-                Some(stream) if stream.is_closed() => {}
-                other => break other,
-            }
-        };
+        let stream = slot.take_idle();
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         if let Some(mailbox) = stream.as_ref().and_then(Stream::mailbox) {

@@ -335,3 +335,42 @@ async fn the_queue_ends_for_whoever_waits_too_long_or_finds_it_full() {
         "nothing looks at the queue any more"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_many_requests_had_at_once_are_kept_for_as_long_as_they_are_of_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("web.sock");
+    let _server = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut spec = spec(Protocol::Http, &[(1, 1000)]);
+    spec.instances[0].address = Address::Unix(socket);
+    let (sender, _events) = unbounded_channel();
+    let upstream = Upstream::new(&spec, sender, Arc::new(Metrics::new(1)));
+    let count = IDLE_LIMIT + 36;
+    for round in 1..=3 {
+        let mut leases = Vec::new();
+        for _ in 0..count {
+            let mut lease = upstream
+                .acquire(Scratch::default(), Wish::default())
+                .await
+                .unwrap();
+            let stream = match lease.stream.take() {
+                Some(stream) => stream,
+                None => {
+                    assert_eq!(round, 1, "a connection was closed in vain");
+                    Stream::connect(&lease.address, Protocol::Http)
+                        .await
+                        .unwrap()
+                }
+            };
+            leases.push((lease, stream));
+        }
+        for (lease, stream) in leases {
+            lease.finish(stream);
+        }
+    }
+    let idle = || upstream.lock().idle();
+    assert_eq!(idle(), count);
+    tokio::time::sleep(SURPLUS_TIME * 3).await;
+    assert_eq!(idle(), IDLE_LIMIT);
+    assert!(!upstream.lock().trimmed);
+}

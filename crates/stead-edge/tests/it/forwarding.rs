@@ -463,3 +463,22 @@ fn draining_lets_requests_end_and_closes_idle_connections() {
     assert_eq!(draining.join().unwrap(), 0);
     assert!(std::net::TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn who_asks_for_the_end_of_the_connection_gets_all_of_the_answer_first() {
+    let (running, _worker) = Running::app(
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'x' * 3_000_000]\n",
+        1,
+    );
+    for request in [
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let mut visitor = running.visit();
+        visitor.send(request.as_bytes());
+        // The edge has closed its side before the visitor reads most of this.
+        let got = visitor.answer(false);
+        assert_eq!((got.status, got.body.len()), (200, 3_000_000));
+        assert!(!got.cut && visitor.is_closed());
+    }
+}
