@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use stead_model::certificates::CertificateFiles;
-use stead_model::manifest::Acme;
+use stead_model::manifest::{Acme, Until};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -24,6 +24,7 @@ mod attempts;
 mod authority;
 mod check;
 mod credentials;
+mod demand;
 mod dns;
 mod http;
 mod issue;
@@ -37,13 +38,15 @@ mod reach;
 mod records;
 mod request;
 mod store;
+mod temporary;
+mod wanted;
 
 pub use listing::{Listed, Listing, Pending, import, list};
 pub use request::{Renewal, Unasked, renew};
 
 use self::attempts::Attempts;
 use self::issue::Desk;
-use self::link::Link;
+use self::link::{Link, Shown};
 use self::plan::{Plan, Stored, Wanted, plan};
 use self::request::Asking;
 use self::store::{Entry, Store};
@@ -85,6 +88,10 @@ pub struct CertificateWish {
     pub acme: Acme,
     /// What relative paths are relative to.
     pub source: PathBuf,
+    /// A host of the app, by which it is asked about domains that no route names.
+    pub ask_host: String,
+    /// What visitors get over TLS while a host waits for its first certificate.
+    pub until: Until,
     /// A certificate of the app's own: shown as it is, and its hosts are not ordered.
     pub own: Option<CertificateFiles>,
 }
@@ -141,6 +148,8 @@ struct Keeping {
     entries: Vec<Entry>,
     /// Hosts whose certificates somebody wants anew.
     forced: BTreeSet<String>,
+    /// Domains that no route names, allowed by the app just now.
+    fresh: BTreeSet<String>,
     /// Who waits to be told.
     asking: Vec<Asking>,
     /// What was said already, by host.
@@ -164,6 +173,7 @@ impl Keeping {
             attempts,
             entries: Vec::new(),
             forced: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             asking: Vec::new(),
             said: BTreeMap::new(),
         }
@@ -184,6 +194,7 @@ impl Keeping {
             let plan = self.act().await;
             self.speak(&plan);
             self.answer(&plan);
+            self.settle_fresh();
             let now = Timestamp::now();
             let sleep = plan.wake.map_or(LONGEST, |wake| {
                 let left = wake.duration_since(now).max(SignedDuration::from_secs(1));
@@ -195,6 +206,7 @@ impl Keeping {
                     None => return,
                 },
                 asking = next(requests.as_ref()) => self.asked(asking),
+                () = self.link.is_wanted() => self.wanted().await,
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -233,7 +245,7 @@ impl Keeping {
             .iter()
             .map(|entry| &entry.stored)
             .filter(|stored| now.duration_since(stored.begins) > WITNESS)
-            .filter(|stored| is_replaced(stored, &self.entries))
+            .filter(|stored| is_replaced(stored, &self.entries) || self.is_forgotten(stored, now))
             .map(|stored| stored.id.clone())
             .collect();
         for id in gone {
@@ -252,37 +264,40 @@ impl Keeping {
         let directory = directory(&wish.acme);
         loop {
             let now = Timestamp::now();
+            let names = self.names(&wish, now);
+            let alone = names.iter().map(|name| vec![name.clone()]);
             let wanted = Wanted {
-                apps: vec![wish.hosts.clone()],
+                apps: std::iter::once(wish.hosts.clone()).chain(alone).collect(),
                 directory: directory.clone(),
                 dns: wish.acme.dns.is_some() || !wish.acme.dns_program.is_empty(),
                 forced: self.forced.clone(),
             };
             let stored = self.stored();
             let ids: BTreeSet<String> = stored.iter().map(|stored| stored.id.clone()).collect();
+            let others = demand::remembered(&wish.hosts, &self.attempts, now);
             self.attempts.prune(
                 now,
-                |host| wish.hosts.iter().any(|wanted| wanted == host),
+                |host| {
+                    [&wish.hosts, &names, &others]
+                        .iter()
+                        .any(|all| all.iter().any(|wanted| wanted == host))
+                },
                 |id| ids.contains(id),
             );
-            let mut desk = Desk {
-                state: &self.state,
-                store: &self.store,
-                link: &mut self.link,
-                attempts: &mut self.attempts,
-                reports: &self.reports,
-                http_port: self.http_port,
-                wish: &wish,
-                directory: &directory,
-            };
-            desk.ask_windows(&self.entries, now).await;
+            let entries = std::mem::take(&mut self.entries);
+            let mut desk = self.desk(&wish, &directory);
+            desk.ask_windows(&entries, now).await;
             let plan = plan(&wanted, &stored, desk.attempts, now);
             if plan.orders.is_empty() {
+                self.entries = entries;
                 self.forced.clear();
                 return plan;
             }
             for order in &plan.orders {
-                desk.carry_out(order, &self.entries).await;
+                if self.is_allowed(order, &wish, &directory).await {
+                    let mut desk = self.desk(&wish, &directory);
+                    desk.carry_out(order, &entries).await;
+                }
             }
             self.forced.clear();
             self.load();
@@ -297,7 +312,11 @@ impl Keeping {
             key: entry.key.clone(),
         });
         let own = self.wish.as_ref().and_then(|wish| wish.own.clone());
-        match self.link.show(own.into_iter().chain(files).collect()).await {
+        let shown = Shown {
+            files: own.into_iter().chain(files).collect(),
+            until: self.until(),
+        };
+        match self.link.show(shown).await {
             Some(Ok(report)) => {
                 for problem in report.problems {
                     let text = format!("`{}`: {}", problem.subject, problem.why);
@@ -306,6 +325,19 @@ impl Keeping {
             }
             Some(Err(trouble)) => self.say_once("the edge", true, trouble.why),
             None => {}
+        }
+    }
+
+    fn desk<'a>(&'a mut self, wish: &'a CertificateWish, directory: &'a str) -> Desk<'a> {
+        Desk {
+            state: &self.state,
+            store: &self.store,
+            link: &mut self.link,
+            attempts: &mut self.attempts,
+            reports: &self.reports,
+            http_port: self.http_port,
+            wish,
+            directory,
         }
     }
 
@@ -318,10 +350,7 @@ impl Keeping {
 
     /// Somebody wants certificates anew.
     fn asked(&mut self, asking: Asking) {
-        let hosts: Vec<String> = match &self.wish {
-            Some(wish) => wish.hosts.clone(),
-            None => Vec::new(),
-        };
+        let hosts = self.hosts();
         for host in asking.hosts(&hosts) {
             // Whoever asks by hand has changed something.
             self.attempts.failures.remove(&host);
@@ -338,9 +367,10 @@ impl Keeping {
         };
         let directory = directory(&wish.acme);
         let stored = self.stored();
+        let hosts = self.hosts();
         for asking in std::mem::take(&mut self.asking) {
             asking.answer(
-                &wish.hosts,
+                &hosts,
                 &directory,
                 &stored,
                 (plan, &self.attempts),

@@ -307,7 +307,7 @@ impl Runtime {
             }
             EdgeEvent::InstanceFailed { instance, why } => self.instance_failed(instance, &why),
             // Those of the certificates.
-            EdgeEvent::Answering { .. } => {}
+            EdgeEvent::Answering { .. } | EdgeEvent::Asked { .. } | EdgeEvent::Wanted { .. } => {}
             EdgeEvent::Certificates(report) => {
                 for problem in report.problems {
                     let text = format!("`{}`: {}", problem.subject, problem.why);

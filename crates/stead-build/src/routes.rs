@@ -25,10 +25,36 @@ pub(crate) fn resolve(manifest: &Manifest, code: &Path) -> Vec<Route> {
         .iter()
         .flat_map(|route| one(manifest, route, code))
         .collect();
+    if manifest.acme.on_demand.is_some() {
+        serve_every_host(&mut routes);
+    }
     for route in &mut routes {
         route.tls.clone_from(&tls);
+        if manifest.acme.on_demand.is_some() {
+            route.tls.get_or_insert_default().on_demand = true;
+        }
     }
     routes
+}
+
+/// Domains that nobody could list lead to the routes without hosts, or else to those of the first hosts.
+fn serve_every_host(routes: &mut Vec<Route>) {
+    let serves = |route: &&Route| !matches!(route.target, Target::Redirect { .. });
+    if routes.iter().any(|route| route.hosts.is_empty()) {
+        return;
+    }
+    let Some(first) = routes.iter().find(serves).map(|route| route.hosts.clone()) else {
+        return;
+    };
+    let of_first = routes.iter().filter(serves);
+    let others: Vec<Route> = of_first
+        .filter(|route| route.hosts == first)
+        .map(|route| Route {
+            hosts: Vec::new(),
+            ..route.clone()
+        })
+        .collect();
+    routes.extend(others);
 }
 
 fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {

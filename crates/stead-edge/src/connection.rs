@@ -54,7 +54,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
     let transport = match over {
         Over::Plain => Transport::Tcp(socket),
         // In a box: a connection has no room for it when it is done.
-        Over::Tls => match Box::pin(tls::accept(&shared, socket, &mut deadline)).await {
+        Over::Tls => match Box::pin(tls::accept(
+            &shared,
+            socket,
+            connection.address,
+            &mut deadline,
+        ))
+        .await
+        {
             Greeted::Session(session, facts) => {
                 connection.scheme = "https";
                 connection.tls = Some(Arc::new(facts));

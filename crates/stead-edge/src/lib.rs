@@ -8,6 +8,7 @@
 //! request there and the response back.
 
 mod answer;
+mod ask;
 mod body;
 mod buffer;
 mod challenges;

@@ -15,7 +15,7 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{Settings, Shared, connection, probe, tls, upkeep};
+use crate::{Settings, Shared, ask, connection, probe, tls, upkeep};
 
 /// Stack of a thread, bytes. Nothing recurses.
 const STACK: usize = 512 * 1024;
@@ -275,6 +275,17 @@ async fn obey(shared: Arc<Shared>, mut commands: UnboundedReceiver<EdgeCommand>)
                 let generation = challenges.generation;
                 shared.challenges.replace(challenges);
                 let _ = shared.events.send(EdgeEvent::Answering { generation });
+            }
+            EdgeCommand::Ask(question) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let id = question.id;
+                    let outcome = ask::run(&shared.tables.current(), &question).await;
+                    let _ = shared.events.send(EdgeEvent::Asked { id, outcome });
+                });
+            }
+            EdgeCommand::NotWanted { host, within } => {
+                shared.certificates.demand.refuse(&host, within);
             }
             EdgeCommand::Certificates(table) => {
                 certificates(&shared, move |shared| {

@@ -67,6 +67,8 @@ pub(crate) struct Router {
     /// By what follows the star and the dot of `*.example.com`.
     wildcards: HashMap<Box<[u8]>, Paths>,
     any: Paths,
+    /// Certificates are got for hosts that no route names.
+    on_demand: bool,
 }
 
 impl Router {
@@ -78,6 +80,7 @@ impl Router {
             exact: HashMap::new(),
             wildcards: HashMap::new(),
             any: Paths::default(),
+            on_demand: false,
         };
         for route in &table.routes {
             let path = validate::path(&route.path)?;
@@ -85,6 +88,7 @@ impl Router {
             let index = router.entries.len();
             let target = validate::target(route, &hosts, &positions)?;
             let rules = route.rules.as_deref().map(Rules::new).transpose()?;
+            router.on_demand |= route.tls.as_ref().is_some_and(|tls| tls.on_demand);
             let tls = route.tls.as_deref().map(|tls| Arc::new(Policy::from(tls)));
             let greeting = tls.as_deref().map(|policy| policy.greeting.clone());
             let greeting = greeting.unwrap_or_default();
@@ -158,6 +162,14 @@ impl Router {
             exact.or_else(|| self.wildcards.get(parent?))
         });
         &named.unwrap_or(&self.any).greeting
+    }
+
+    /// No route names this host, in lower case and without a port, but one serves it, and a certificate may be got for it.
+    pub(crate) fn takes_unknown(&self, host: &str) -> bool {
+        let parent = host.split_once('.').map(|(_, parent)| parent.as_bytes());
+        let serves = !self.any.is_empty()
+            || parent.is_some_and(|parent| self.wildcards.contains_key(parent));
+        self.on_demand && serves && !self.exact.contains_key(host.as_bytes())
     }
 
     /// Every file that names the authorities of visitors.

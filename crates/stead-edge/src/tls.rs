@@ -12,6 +12,7 @@
 
 mod accept;
 mod clients;
+mod demand;
 pub(crate) mod pair;
 mod policy;
 mod session;
@@ -35,6 +36,7 @@ use stead_model::certificates::{CertificateReport, CertificateTable};
 
 pub(crate) use self::accept::{Failed, Greeted, accept};
 use self::clients::{Authorities, Client};
+pub(crate) use self::demand::Demand;
 pub(crate) use self::policy::{Greeting, Policy};
 pub(crate) use self::session::Session;
 use self::set::Set;
@@ -75,6 +77,8 @@ pub(crate) struct Certificates {
     /// Where TLS 1.3 is asked for.
     strict: Arc<ServerConfig>,
     authorities: ArcSwap<Authorities>,
+    /// Names for which there may be a certificate in a moment.
+    pub(crate) demand: Demand,
 }
 
 impl Certificates {
@@ -99,6 +103,7 @@ impl Certificates {
             general: Arc::new(general),
             strict: Arc::new(strict),
             authorities: ArcSwap::default(),
+            demand: Demand::new().map_err(rustls::Error::General)?,
         })
     }
 
@@ -110,6 +115,7 @@ impl Certificates {
             .unwrap_or_else(PoisonError::into_inner);
         let set = Set::new(table, &self.current.load());
         self.current.store(Arc::new(set));
+        self.demand.look(|host| self.has(host));
         self.report()
     }
 

@@ -15,6 +15,9 @@ pub struct CertificateTable {
     /// (`unrecognized_name`, RFC 6066 section 3).
     #[serde(default)]
     pub default: Option<CertificateFiles>,
+    /// Shown for names that none of `files` is for. They count as none: nobody is sent from plain HTTP to them.
+    #[serde(default)]
+    pub until: Vec<CertificateFiles>,
     /// What an authority is to be shown while it checks that a host is here.
     #[serde(default)]
     pub challenges: Vec<TlsAlpnChallenge>,

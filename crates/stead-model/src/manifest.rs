@@ -375,6 +375,21 @@ pub struct Acme {
     /// DNS servers that are asked where a host is, in place of those of `/etc/resolv.conf`: each an IP address, with a
     /// port if it is not 53.
     pub resolvers: Vec<std::net::SocketAddr>,
+    /// Certificates for domains that no route names, say those of your customers; see `[acme.on-demand]`.
+    pub on_demand: Option<OnDemand>,
+}
+
+/// Certificates for domains that no route names, ordered when the first visitor comes: domains of your customers, which lead
+/// here. The app is asked about each, and says yes with a status from 200 to 299. The routes without hosts serve them,
+/// or else those of the app's first hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnDemand {
+    /// Where the app is asked: a path and the beginning of a query, to which the domain is added. It must answer within five
+    /// seconds.
+    pub ask: String,
+    /// How many new domains are ordered at most; others wait. For each registered domain it is a tenth of that, at least
+    /// five.
+    pub rate: Rate,
 }
 
 /// `challenge = "…"`.
@@ -428,6 +443,20 @@ pub struct Tls {
     /// the headers `Stead-Client-Subject` and `Stead-Client-Fingerprint`. A file that is missing or broken lets nobody
     /// in.
     pub client_ca: Option<String>,
+    /// What a visitor of port 443 gets while a host waits for its first certificate: `"refused"`, no connection, or
+    /// `"self-signed"`, a certificate of nobody's, against which browsers warn. Port 80 serves either way.
+    pub until: Until,
+}
+
+/// `until = "…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// The handshake ends.
+    #[default]
+    Refused,
+    /// Browsers warn.
+    SelfSigned,
 }
 
 /// An environment variable whose value is never in the file.

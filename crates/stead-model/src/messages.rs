@@ -21,6 +21,16 @@ pub enum EdgeCommand {
     Probe(Probe),
     /// Answer these questions of a certificate authority, and no others from now on. Answered by `Answering`.
     HttpChallenges(HttpChallenges),
+    /// Ask the app that has this route. Answered by `Asked`.
+    Ask(Question),
+    /// There will be no certificate for this host at present: whoever waits for it is refused, and so is who comes within
+    /// this time.
+    NotWanted {
+        /// In lower case.
+        host: String,
+        /// Not longer than an hour; then it is asked for again.
+        within: Duration,
+    },
     /// Swap these certificates in. Answered by `Certificates`. Connections that are open keep what they have.
     Certificates(CertificateTable),
 }
@@ -34,6 +44,19 @@ pub struct HttpChallenges {
     /// Token → key authorization. A token that is not here is a request as any other, so that other clients, which put
     /// files into a folder, work as well.
     pub answers: BTreeMap<String, String>,
+}
+
+/// A question to an app: a GET to whichever instance serves the route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// Comes back in the answer.
+    pub id: u64,
+    /// The host whose routes are meant, and the Host header.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// For waiting, connecting and answering together.
+    pub timeout: Duration,
 }
 
 /// One readiness probe.
@@ -80,6 +103,19 @@ pub enum EdgeEvent {
         id: u64,
         /// The status code, or why there was none.
         outcome: Result<u16, String>,
+    },
+    /// What the app answered.
+    Asked {
+        /// Of the question.
+        id: u64,
+        /// The status code, or why there was none.
+        outcome: Result<u16, String>,
+    },
+    /// Visitors wait for a certificate for this host, which no route names. `Certificates` with one for it or `NotWanted`
+    /// ends it; until then it is not said again.
+    Wanted {
+        /// In lower case.
+        host: String,
     },
     /// An instance that left the table has no request any more.
     Drained {

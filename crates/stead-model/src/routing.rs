@@ -118,6 +118,9 @@ pub struct RouteTls {
     /// PEM, an absolute path: visitors must have a certificate that one of these authorities has issued. All
     /// routes of a host ask for the same. `None`: they need none.
     pub client_ca: Option<PathBuf>,
+    /// A visitor who asks for a host that no route names, and for which there is no certificate, is waited for while the
+    /// agent gets one ([`crate::messages::EdgeEvent::Wanted`]). Of meaning for routes of every host or a wildcard.
+    pub on_demand: bool,
 }
 
 /// What plain HTTP gets where there is TLS, too.

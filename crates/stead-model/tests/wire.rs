@@ -58,8 +58,13 @@ fn the_control_socket_speaks_as_before() {
         r#"{"http-challenges":{"generation":1,"answers":{"token":"token.thumbprint"}}}"#,
         r#"{"certificates":{"files":[{"chain":"/a.pem","key":"/a.key"}]}}"#,
         r#"{"certificates":{"files":[],"default":{"chain":"/a.pem","key":"/a.key"},"challenges":[{"host":"a.example","chain_pem":"x","key_pem":"y"}]}}"#,
+        r#"{"certificates":{"files":[],"until":[{"chain":"/a.pem","key":"/a.key"}]}}"#,
+        r#"{"ask":{"id":7,"host":"a.example","path":"/allowed?domain=b.example","timeout":{"secs":5,"nanos":0}}}"#,
+        r#"{"not-wanted":{"host":"b.example","within":{"secs":60,"nanos":0}}}"#,
     ]);
     reads::<EdgeEvent>(&[
+        r#"{"asked":{"id":7,"outcome":{"Ok":204}}}"#,
+        r#"{"wanted":{"host":"b.example"}}"#,
         r#"{"answering":{"generation":1}}"#,
         r#"{"published":{"generation":3}}"#,
         r#"{"refused":{"generation":3,"why":"no"}}"#,

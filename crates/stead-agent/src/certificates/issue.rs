@@ -35,6 +35,8 @@ const MOST_TRIES: usize = 6;
 
 /// Until an authority that did not say when to renew is asked again.
 const UNANSWERED: SignedDuration = SignedDuration::from_hours(6);
+/// So many are asked about in one go: orders come first.
+const MOST_WINDOWS: usize = 200;
 
 /// Where orders are carried out.
 pub(super) struct Desk<'a> {
@@ -229,6 +231,7 @@ impl Desk<'_> {
             .iter()
             .filter(|entry| entry.stored.directory.as_deref() == Some(self.directory))
             .filter(|entry| entry.stored.ends > now && due(&entry.stored.id))
+            .take(MOST_WINDOWS)
             .collect();
         if due.is_empty() {
             return;
@@ -373,7 +376,7 @@ impl Desk<'_> {
         }
     }
 
-    fn save(&self) {
+    pub(super) fn save(&self) {
         if let Err(error) = self.attempts.save(self.store.directory()) {
             let text = format!("cannot write down what was tried: {error}");
             tell(self.reports, true, text);

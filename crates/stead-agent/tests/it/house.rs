@@ -53,7 +53,10 @@ impl Edge {
             while let Some(command) = commands.recv().await {
                 match command {
                     EdgeCommand::Publish(table) => own.publish(table),
-                    EdgeCommand::HttpChallenges(_) | EdgeCommand::Certificates(_) => {}
+                    EdgeCommand::HttpChallenges(_)
+                    | EdgeCommand::Ask(_)
+                    | EdgeCommand::NotWanted { .. }
+                    | EdgeCommand::Certificates(_) => {}
                     EdgeCommand::Probe(probe) => {
                         let events = events.clone();
                         tokio::spawn(async move {

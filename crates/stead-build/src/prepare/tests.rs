@@ -550,3 +550,28 @@ fn what_the_top_of_a_repository_says_counts_for_the_part_that_is_the_app() {
     assert_eq!(release.code, app.dir().join("backend"));
     assert_eq!(distributions(&release), ["itsdangerous"]);
 }
+
+#[test]
+fn domains_that_no_route_names_lead_to_the_first_hosts_only_when_they_get_certificates() {
+    let on_demand = "[acme.on-demand]\nask = \"/allowed?domain=\"\n";
+    let routes = |text: &str| {
+        let manifest = Manifest::parse(text, "stead.toml").unwrap();
+        routes::resolve(&manifest, Path::new("/srv"))
+    };
+    let shop = "[process.web]\nwsgi = \"shop:app\"\n[[route]]\nhosts = [\"shop.example.com\"]\nstatic = { \"/static\" = \"static\" }\n\
+                [[route]]\nhosts = [\"api.example.com\"]\n";
+    let of_all = |routes: &[stead_model::routing::Route]| {
+        let all = routes.iter().filter(|route| route.hosts.is_empty());
+        all.map(|route| route.path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_all(&routes(shop)), Vec::<String>::new());
+    let with = routes(&format!("{shop}{on_demand}"));
+    assert_eq!(of_all(&with), ["/static", "/"]);
+    assert!(
+        with.iter()
+            .all(|route| route.tls.as_ref().is_some_and(|tls| tls.on_demand))
+    );
+    // A route of every host is there already.
+    let open = format!("{shop}[[route]]\npath = \"/open\"\n{on_demand}");
+    assert_eq!(of_all(&routes(&open)), ["/open"]);
+}

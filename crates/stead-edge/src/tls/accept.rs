@@ -1,10 +1,12 @@
 //! A visitor's handshake, from the first byte to the session. It has the time that a request's head has.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::server::{Acceptor, ClientHello};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use stead_model::messages::EdgeEvent;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
@@ -43,10 +45,11 @@ pub(crate) enum Failed {
     Protocol,
 }
 
-/// Shake hands.
+/// Shake hands with whoever is at `visitor`.
 pub(crate) async fn accept(
     shared: &Shared,
     mut socket: TcpStream,
+    visitor: IpAddr,
     deadline: &mut Deadline,
 ) -> Greeted {
     match is_tls(&mut socket, deadline).await {
@@ -55,7 +58,7 @@ pub(crate) async fn accept(
         // Who never said anything has not failed at anything: browsers open connections ahead.
         Ok(None) | Err(_) => return Greeted::Ended,
     }
-    match shake(shared, &mut socket, deadline).await {
+    match shake(shared, &mut socket, visitor, deadline).await {
         Ok(Shaken::Done(tls, available, greeting)) => {
             let facts = Facts::of(&tls, &greeting);
             shared.metrics.handshakes.done(&facts);
@@ -94,6 +97,7 @@ enum Shaken {
 async fn shake(
     shared: &Shared,
     socket: &mut TcpStream,
+    visitor: IpAddr,
     deadline: &mut Deadline,
 ) -> Result<Shaken, Failed> {
     let mut acceptor = Acceptor::default();
@@ -110,7 +114,15 @@ async fn shake(
             }
         }
     };
-    let (config, greeting) = match choose(shared, &accepted.client_hello()) {
+    let mut chosen = choose(shared, &accepted.client_hello());
+    if let Err(Failed::Name) = chosen
+        && wait(shared, &accepted.client_hello(), visitor).await
+    {
+        // The time that it waited was not the visitor's.
+        deadline.set(shared.settings.header_timeout);
+        chosen = choose(shared, &accepted.client_hello());
+    }
+    let (config, greeting) = match chosen {
         Ok(chosen) => chosen,
         Err(failed) => {
             let alert = match failed {
@@ -178,15 +190,39 @@ async fn step<T>(
     .await
 }
 
+/// There may be a certificate for the name in a moment. `true`: there is.
+async fn wait(shared: &Shared, hello: &ClientHello<'_>, visitor: IpAddr) -> bool {
+    let Some(host) = hello.server_name().map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    if wants_check(hello) || !shared.tables.current().router.takes_unknown(&host) {
+        return false;
+    }
+    let certificates = &shared.certificates;
+    let tell = || {
+        let host = host.clone();
+        let _ = shared.events.send(EdgeEvent::Wanted { host });
+    };
+    let place = (&shared.rates, visitor);
+    certificates
+        .demand
+        .wait(&host, place, tell, || certificates.has(&host))
+        .await
+}
+
+/// It is an authority that checks a host (RFC 8737).
+fn wants_check(hello: &ClientHello<'_>) -> bool {
+    hello
+        .alpn()
+        .is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME))
+}
+
 fn choose(
     shared: &Shared,
     hello: &ClientHello<'_>,
 ) -> Result<(Arc<ServerConfig>, Greeting), Failed> {
     let host = hello.server_name().map(str::to_ascii_lowercase);
-    let wants_check = hello
-        .alpn()
-        .is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME));
-    if wants_check {
+    if wants_check(hello) {
         let config = shared.certificates.for_challenge(host.as_deref())?;
         return Ok((config, Greeting::default()));
     }

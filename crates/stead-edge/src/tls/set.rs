@@ -22,10 +22,12 @@ pub(crate) struct Set {
     /// By what follows the star and the dot of `*.example.com`.
     wildcards: HashMap<Box<str>, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
+    /// By host, where there is no other.
+    until: HashMap<Box<str>, Arc<CertifiedKey>>,
     /// By host, for authorities that check it.
     challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
     table: CertificateTable,
-    /// In the table's order, the default last.
+    /// In the table's order: `files`, `until`, the default.
     loaded: Vec<Loaded>,
     failed_challenges: Vec<CertificateProblem>,
 }
@@ -45,7 +47,8 @@ impl Set {
     pub(crate) fn new(table: CertificateTable, former: &Set) -> Self {
         let known: HashMap<&CertificateFiles, &Loaded> =
             former.files().zip(&former.loaded).collect();
-        let files: Vec<&CertificateFiles> = table.files.iter().chain(&table.default).collect();
+        let files = table.files.iter().chain(&table.until);
+        let files: Vec<&CertificateFiles> = files.chain(&table.default).collect();
         let loaded = load_all(&files, &known);
         let mut set = Self {
             loaded,
@@ -82,6 +85,13 @@ impl Set {
                 None => set.exact.insert(name.into(), certified),
             };
         }
+        let until = set.loaded[table.files.len()..][..table.until.len()].iter();
+        for pair in until.filter_map(|loaded| loaded.pair.as_deref()) {
+            for name in &pair.names {
+                let certified = Arc::clone(&pair.certified);
+                set.until.insert(name.as_str().into(), certified);
+            }
+        }
         if table.default.is_some() {
             let pair = set.loaded.last().and_then(|loaded| loaded.pair.as_ref());
             set.default = pair.map(|pair| Arc::clone(&pair.certified));
@@ -91,7 +101,8 @@ impl Set {
     }
 
     fn files(&self) -> impl Iterator<Item = &CertificateFiles> {
-        self.table.files.iter().chain(&self.table.default)
+        let files = self.table.files.iter().chain(&self.table.until);
+        files.chain(&self.table.default)
     }
 
     /// The table that these are of.
@@ -108,7 +119,7 @@ impl Set {
 
     /// What whoever asks for `host`, in lower case, is shown.
     pub(crate) fn find(&self, host: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        host.and_then(|host| self.named(host))
+        host.and_then(|host| self.named(host).or_else(|| self.until.get(host)))
             .or(self.default.as_ref())
     }
 
@@ -128,7 +139,8 @@ impl Set {
     /// When each certificate ends, seconds since 1970, by its first host: of several, the one that lasts longest.
     pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
         let mut ends = BTreeMap::new();
-        for pair in self.loaded.iter().filter_map(|one| one.pair.as_deref()) {
+        let own = self.loaded[..self.table.files.len().min(self.loaded.len())].iter();
+        for pair in own.filter_map(|one| one.pair.as_deref()) {
             if let Some(host) = pair.names.first() {
                 let end = ends.entry(host.clone()).or_insert(pair.not_after);
                 *end = pair.not_after.max(*end);

@@ -8,8 +8,9 @@ use stead_model::release::Protocol;
 use stead_model::routing::{Address, Check, InstanceId};
 use tokio::time::Instant;
 
-use super::state::State;
+use super::state::{State, Wish};
 use super::{Settings, Stream, Upstream, health};
+use crate::buffer::Scratch;
 use crate::probe;
 
 /// For connecting and answering together.
@@ -85,6 +86,33 @@ impl Upstream {
             Ok(Err(why)) => Err(why),
             Err(_) => Err(probe::late(probe)),
         })
+    }
+}
+
+impl Upstream {
+    /// Ask whichever instance takes the next request: the status code, or why there was none.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        probe: impl Fn(Address, Protocol) -> Probe,
+    ) -> Result<u16, String> {
+        let full = |_| "all of its instances are busy".to_owned();
+        let lease = self.acquire(Scratch::default(), Wish::default()).await;
+        let mut lease = lease.map_err(full)?;
+        let probe = probe((*lease.address).clone(), lease.settings.protocol);
+        let kept = lease.stream.take().filter(|stream| !stream.is_closed());
+        let stream = match kept {
+            Some(stream) => stream.settle(),
+            None => Stream::connect(&lease.address, probe.protocol)
+                .await
+                .inspect(|stream| lease.opened(stream)),
+        };
+        let mut stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+        let (status, unread) = probe::converse(&stream, &probe).await?;
+        if probe.protocol == Protocol::Frames {
+            stream.unread = unread;
+            lease.finish(stream);
+        }
+        Ok(status)
     }
 }
 

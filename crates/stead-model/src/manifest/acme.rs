@@ -1,13 +1,19 @@
 //! `[acme]`: where certificates come from.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::section::{Section, shorten};
-use super::{Acme, ChallengeChoice, DnsProvider, values};
+use super::{Acme, ChallengeChoice, DnsProvider, OnDemand, Rate, keys, parse, values};
 use crate::config_error::Problem;
 
 /// Where a DNS server listens when nothing else is said.
 const DNS_PORT: u16 = 53;
+/// How many new domains get a certificate when nothing else is said: fewer than Let's Encrypt takes.
+const ON_DEMAND: Rate = Rate {
+    count: 60,
+    per: Duration::from_secs(3600),
+};
 
 pub(super) fn read(section: &Section<'_>) -> Acme {
     let acme = Acme {
@@ -21,6 +27,7 @@ pub(super) fn read(section: &Section<'_>) -> Acme {
         eab_kid: section.string("eab-kid", word),
         profile: section.string("profile", word),
         resolvers: section.strings("resolvers", resolver),
+        on_demand: on_demand(section),
     };
     if section.has("directory") && acme.staging {
         section.conflict(
@@ -45,6 +52,48 @@ pub(super) fn read(section: &Section<'_>) -> Acme {
         );
     }
     acme
+}
+
+fn on_demand(section: &Section<'_>) -> Option<OnDemand> {
+    let (at, value) = section.value("on-demand")?;
+    let Some(table) = value.get_ref().as_table() else {
+        let mut problem = section.wrong_type(keys::ACME.key("on-demand"), value);
+        if value
+            .get_ref()
+            .as_str()
+            .is_some_and(|text| text.starts_with('/'))
+        {
+            let given = section.given(value.span());
+            problem.hint = Some(format!("on-demand = {{ ask = {given} }}"));
+        }
+        section.invalid("on-demand", value.span().start, problem);
+        return None;
+    };
+    let path = section.full_key("on-demand");
+    let section = Section::open(section.file, table, path, at, &keys::ON_DEMAND);
+    if !section.has_or_means("ask") {
+        section.wrong(
+            format!("`{}` does not say where the app is asked", section.path),
+            Some(parse::missing_hint(&keys::ON_DEMAND, "ask")),
+        );
+    }
+    Some(OnDemand {
+        ask: section.string("ask", question)?,
+        rate: section.string("rate", values::rate).unwrap_or(ON_DEMAND),
+    })
+}
+
+/// To which a domain can be added.
+fn question(text: &str) -> Result<String, Problem> {
+    let path = values::url_path(text)?;
+    match path.ends_with('=') || path.ends_with('/') {
+        true => Ok(path),
+        false => Err(Problem::new(format!(
+            "the domain is put behind `{}`, which has no place for it",
+            shorten(text)
+        ))
+        .hint("end it with `=` or `/`: \"/allowed?domain=\"")),
+    }
 }
 
 fn challenge(text: &str) -> Result<ChallengeChoice, Problem> {

@@ -63,12 +63,12 @@ const ONE_OF_FIVE: &str = "one of `wsgi`, `asgi`, `command`, `static`, `uwsgi` i
 
 mod visitors;
 
-pub(super) use visitors::{ACME, EDGE, ROUTE, TLS};
+pub(super) use visitors::{ACME, EDGE, ON_DEMAND, ROUTE, TLS};
 
 /// All of it, in the order of the reference.
-pub static TABLES: [&Table; 15] = [
-    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &TLS, &ENV, &SECRET,
-    &VOLUME, &SERVICE, &HOSTS,
+pub static TABLES: [&Table; 16] = [
+    &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &ON_DEMAND, &TLS, &ENV,
+    &SECRET, &VOLUME, &SERVICE, &HOSTS,
 ];
 
 pub(super) static TOP: Table = Table {

@@ -94,6 +94,9 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     _ => "",
                 });
             }
+            if path == "acme.on-demand" && key.name != "ask" {
+                around.push_str("ask = \"/allowed?domain=\"\n");
+            }
             if path == "tls" {
                 around.push_str(match key.name {
                     "certificate" => "key = \"shop.key\"\n",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::section::Section;
-use super::{Tls, keys, parse, shorten, values};
+use super::{Tls, Until, keys, parse, shorten, values};
 use crate::config_error::Problem;
 use crate::routing::{PlainHttp, RouteTls, TlsVersion};
 
@@ -28,6 +28,15 @@ pub(super) fn read(section: &Section<'_>) -> Tls {
             .unwrap_or_default(),
         hsts: section.duration("hsts", "0s", "3650d"),
         client_ca: section.string("client-ca", file),
+        until: section
+            .string("until", |text| {
+                let choices = [
+                    ("refused", Until::Refused),
+                    ("self-signed", Until::SelfSigned),
+                ];
+                values::one_of(text, &choices)
+            })
+            .unwrap_or_default(),
     };
     for (one, other) in [("certificate", "key"), ("key", "certificate")] {
         if section.has(one) && !section.has_or_means(other) {
@@ -57,6 +66,7 @@ impl Tls {
             hsts: self.hsts,
             minimum: self.minimum,
             client_ca: self.client_ca.as_ref().map(|file| root.join(file)),
+            on_demand: false,
         };
         (tls != RouteTls::default()).then(|| Box::new(tls))
     }

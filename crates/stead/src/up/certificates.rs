@@ -47,7 +47,10 @@ impl Keeping {
     /// What the edge said. `Some`: it is not about certificates.
     pub(super) fn heard(&self, event: EdgeEvent) -> Option<EdgeEvent> {
         match event {
-            EdgeEvent::Answering { .. } | EdgeEvent::Certificates(_) => {
+            EdgeEvent::Answering { .. }
+            | EdgeEvent::Asked { .. }
+            | EdgeEvent::Wanted { .. }
+            | EdgeEvent::Certificates(_) => {
                 let _ = self.events.send(event);
                 None
             }
@@ -74,7 +77,17 @@ pub(super) fn wish(
         .collect();
     hosts.sort();
     hosts.dedup();
+    let routes = manifest.route.iter();
+    let mut served = routes.flat_map(|route| {
+        let hosts = route.hosts.iter();
+        hosts.filter(|host| !route.redirects.contains_key(*host) && !host.starts_with('*'))
+    });
     Ok(CertificateWish {
+        ask_host: served
+            .next()
+            .cloned()
+            .unwrap_or_else(|| "localhost".to_owned()),
+        until: manifest.tls.until,
         hosts,
         acme: manifest.acme.clone(),
         source: source.to_owned(),

@@ -76,6 +76,7 @@ impl LocalTls {
             files,
             // Whoever goes to an address names no host.
             default: Some(local),
+            until: Vec::new(),
             challenges: Vec::new(),
         })
     }

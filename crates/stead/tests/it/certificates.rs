@@ -1,6 +1,8 @@
 //! Certificates by themselves, from a real authority: Pebble, strict, which refuses half of all nonces, and its DNS server.
 
 mod authority;
+mod on_demand;
+mod until;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

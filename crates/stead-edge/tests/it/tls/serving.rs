@@ -115,7 +115,7 @@ fn an_unknown_name_and_no_name_are_refused_unless_there_is_a_default() {
     let report = secure.show(CertificateTable {
         files,
         default: Some(default),
-        challenges: Vec::new(),
+        ..CertificateTable::default()
     });
     assert_eq!((report.certificates, report.problems), (2, Vec::new()));
     for (name, shown) in [
@@ -293,6 +293,7 @@ fn an_authority_that_checks_a_host_is_shown_what_it_expects() {
             chain_pem: chain_pem.clone(),
             key_pem,
         }],
+        until: Vec::new(),
     });
     assert_eq!(report.problems, []);
     let said = secure.openssl(&["-servername", "new.example", "-alpn", "acme-tls/1"], "");

@@ -287,6 +287,32 @@ pub(in crate::manifest) static ACME: Table = Table {
             "those of `/etc/resolv.conf`",
             "[\"1.1.1.1\"]",
         ),
+        key(
+            "on-demand",
+            "Acme::on_demand",
+            "a table such as { ask = \"/allowed?domain=\" }",
+            "the routes' hosts alone get certificates",
+            "{ ask = \"/allowed?domain=\" }",
+        ),
+    ],
+    free: false,
+    not_yet: None,
+};
+
+pub(in crate::manifest) static ON_DEMAND: Table = Table {
+    path: "acme.on-demand",
+    example: "acme.on-demand",
+    doc_type: "OnDemand",
+    doc: "",
+    keys: &[
+        key(
+            "ask",
+            "OnDemand::ask",
+            STRING,
+            "none: it must be given",
+            "\"/allowed?domain=\"",
+        ),
+        key("rate", "OnDemand::rate", STRING, "`\"60/h\"`", "\"200/h\""),
     ],
     free: false,
     not_yet: None,
@@ -321,6 +347,13 @@ pub(in crate::manifest) static TLS: Table = Table {
             STRING,
             "visitors need no certificate",
             "\"/etc/ssl/staff.pem\"",
+        ),
+        key(
+            "until",
+            "Tls::until",
+            STRING,
+            "`\"refused\"`",
+            "\"self-signed\"",
         ),
     ],
     free: false,

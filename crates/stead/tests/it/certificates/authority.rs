@@ -193,6 +193,17 @@ impl Drop for Authority {
 
 /// The serial and the names of the certificate that a visitor is shown who asks for `host`.
 pub(crate) fn shown_to_visitor(address: &str, host: &str) -> String {
+    handshake(address, host).unwrap_or_else(|errors| panic!("{host} at {address}: {errors}"))
+}
+
+/// A visitor who asks for `host` is told that nobody here has that name.
+pub(crate) fn refused_at_handshake(address: &str, host: &str) {
+    let errors = handshake(address, host).expect_err(host);
+    assert!(errors.contains("UNRECOGNIZED_NAME"), "{host}: {errors}");
+}
+
+/// What a visitor is shown who asks for `host`, or why it has come to nothing.
+pub(crate) fn handshake(address: &str, host: &str) -> Result<String, String> {
     const SCRIPT: &str = r#"
 import socket, ssl, subprocess, sys
 address, host = sys.argv[1:]
@@ -200,7 +211,7 @@ ip, port = address.rsplit(":", 1)
 context = ssl.create_default_context()
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
-with socket.create_connection((ip, int(port)), 10) as plain:
+with socket.create_connection((ip, int(port)), 30) as plain:
     with context.wrap_socket(plain, server_hostname=host) as tls:
         der = tls.getpeercert(True)
 import tempfile
@@ -215,7 +226,8 @@ print(found["serialNumber"], ",".join(sorted(name for _, name in found["subjectA
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{host} at {address}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 }
