@@ -71,6 +71,7 @@ mod logs;
 mod machine;
 mod processes;
 mod runtime;
+pub mod source;
 mod spawn;
 mod state;
 

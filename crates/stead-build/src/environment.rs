@@ -135,11 +135,12 @@ pub(crate) fn planned(state: &Path, recipe: &Recipe<'_>) -> Environment {
     }
 }
 
-/// The environment for this recipe: the one that is there, else a new one.
+/// The environment for this recipe: the one that is there, else a new one. `keeps_others`: those that were not used lately are not removed.
 pub(crate) fn obtain(
     machine: &Machine,
     state: &Path,
     recipe: &Recipe<'_>,
+    keeps_others: bool,
     progress: &dyn Progress,
 ) -> Result<Environment, Error> {
     if let Some(environment) = find(state, recipe) {
@@ -165,7 +166,9 @@ pub(crate) fn obtain(
     File::create(&marker)
         .and_then(|file| file.sync_all())
         .map_err(|error| disk(&marker, &error))?;
-    prune(&directory, &environment);
+    if !keeps_others {
+        prune(&directory, &environment);
+    }
     Ok(environment)
 }
 

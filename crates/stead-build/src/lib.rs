@@ -125,6 +125,8 @@ pub struct Source {
     /// A variable, name and value, that every program of the build is started with: whoever
     /// looks after the build knows them by it.
     pub mark: Option<(String, String)>,
+    /// Environments that were not used lately stay: somebody else knows which ones are needed.
+    pub keeps_environments: bool,
 }
 
 /// One thing that `prepare` would do, that is missing or that deserves attention, for `stead check`.

@@ -34,6 +34,7 @@ pub(crate) fn prepare(
                 machine,
                 &source.state,
                 &recipe,
+                source.keeps_environments,
                 progress,
             )?)
         }

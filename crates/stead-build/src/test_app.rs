@@ -85,6 +85,7 @@ impl App {
 
     pub(crate) fn source(&self) -> Source {
         Source {
+            keeps_environments: false,
             mark: None,
             dir: self.dir().to_owned(),
             state: self.state(),

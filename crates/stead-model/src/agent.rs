@@ -106,9 +106,6 @@ pub struct Deploy {
     /// Run the release command. `false`: it was run on another host for this deploy.
     #[serde(default = "yes")]
     pub release_command: bool,
-    /// Say what would be done, and do nothing of it.
-    #[serde(default)]
-    pub dry_run: bool,
 }
 
 fn yes() -> bool {

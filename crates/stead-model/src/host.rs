@@ -24,6 +24,8 @@ pub const BINARY: &str = "/usr/local/bin/stead";
 pub const EDGE_USER: &str = "stead-edge";
 /// What outlives the program.
 pub const STATE: &str = "/var/lib/stead";
+/// Apps, a directory for each.
+pub const APPS: &str = "/var/lib/stead/apps";
 /// Access lines.
 pub const LOGS: &str = "/var/log/stead";
 /// Sockets of those that run.

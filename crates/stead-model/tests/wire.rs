@@ -122,7 +122,7 @@ fn builds_are_asked_for_and_answered_as_before() {
 fn an_agent_is_asked_and_answers_as_before() {
     reads::<agent::Question>(&[
         r#"{"protocol":1,"wish":"apps"}"#,
-        r#"{"protocol":1,"detached":true,"wish":{"deploy":{"app":"shop","tree":"9f","origin":{"who":"a","commit":"b","branch":"c","message":"d","dirty":true},"release_command":false,"dry_run":true}}}"#,
+        r#"{"protocol":1,"detached":true,"wish":{"deploy":{"app":"shop","tree":"9f","origin":{"who":"a","commit":"b","branch":"c","message":"d","dirty":true},"release_command":false}}}"#,
         r#"{"protocol":1,"wish":{"rollback":{"app":"shop","to":41,"who":"a"}}}"#,
         r#"{"protocol":1,"wish":{"releases":{"app":"shop"}}}"#,
         r#"{"protocol":1,"wish":{"restart":{"app":"shop","process":"web"}}}"#,

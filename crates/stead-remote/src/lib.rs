@@ -8,10 +8,12 @@
 pub mod known;
 pub mod quote;
 mod session;
+mod snapshot;
 mod ssh;
 mod target;
 
-pub use session::{Own, Session};
+pub use session::{GiveUp, Outcome, Own, Sent, Session};
+pub use snapshot::{Contents, Snapshot};
 pub use target::Target;
 
 /// Why something was not done.

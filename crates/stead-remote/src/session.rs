@@ -1,5 +1,8 @@
 //! A host to work on: connected to, with the program in place and the right to do what is asked.
 
+mod send;
+mod wish;
+
 use std::path::Path;
 
 use stead_model::agent::{self, Answer, Question, Wish};
@@ -8,12 +11,24 @@ use stead_model::host::{self, BINARY, Facts, Progress, SetUp, Step, TakeDown};
 use crate::ssh::{Hold, Ssh};
 use crate::{Failure, Target, quote};
 
+pub use send::Sent;
+pub use wish::{GiveUp, Outcome};
+
 /// What is found out before any program of ours is there. Nothing of the user's is in it, and it changes nothing.
 const FIRST_LOOK: &str = "\
 echo \"stead:kernel $(uname -s)\"
 echo \"stead:machine $(uname -m)\"
 echo \"stead:user $(id -u)\"
 echo \"stead:binary $(sha256sum /usr/local/bin/stead 2>/dev/null | cut -d ' ' -f 1)\"
+if ! command -v sudo >/dev/null; then echo 'stead:sudo none'
+elif sudo -n true 2>/dev/null; then echo 'stead:sudo free'
+else echo 'stead:sudo asks'
+fi";
+
+/// The same of what is a host already: nothing is read but who one is, and whether the program is there.
+const GLANCE: &str = "\
+echo \"stead:user $(id -u)\"
+if test -x /usr/local/bin/stead; then echo 'stead:binary installed'; fi
 if ! command -v sudo >/dev/null; then echo 'stead:sudo none'
 elif sudo -n true 2>/dev/null; then echo 'stead:sudo free'
 else echo 'stead:sudo asks'
@@ -61,10 +76,10 @@ pub struct Session {
     elevation: Elevation,
     /// The program that is run there.
     program: String,
-    /// Of our own, on the host.
+    /// Of our own, on the host; empty when none is needed.
     dir: String,
     /// While it is there, `dir` is. Before the connection, which it needs to end in order.
-    _hold: Hold,
+    _hold: Option<Hold>,
     ssh: Ssh,
     /// SHA-256 of the program that is installed there.
     pub installed: Option<String>,
@@ -99,7 +114,7 @@ impl Session {
             elevation,
             program: BINARY.to_owned(),
             dir,
-            _hold: hold,
+            _hold: Some(hold),
             installed,
         };
         let will_do = session
@@ -111,6 +126,41 @@ impl Session {
             session.copy(own)?;
         }
         Ok(session)
+    }
+
+    /// Connect to what is a host already, and use the program that is installed there. `config`: for `ssh -F`.
+    pub fn visit(target: &Target, config: Option<&Path>) -> Result<Self, Failure> {
+        let ssh = Ssh::open(target, config)?;
+        let act = || format!("cannot use `{target}`");
+        let said = ssh.run(&["sh", "-c", GLANCE], b"");
+        let said = said.map_err(|why| Failure::new(act(), why))?;
+        let first = FirstLook::read(&String::from_utf8_lossy(&said));
+        if first.binary.is_none() {
+            return Err(
+                Failure::new(act(), "it is no host yet").hinted(format!("stead host add {target}"))
+            );
+        }
+        let elevation = first.elevation().map_err(|why| Failure::new(act(), why))?;
+        let held = match elevation {
+            Elevation::SudoAsks => Some(ssh.hold(&["sh", "-c", HOLD_DIR], "stead:dir ")),
+            Elevation::Root | Elevation::Sudo => None,
+        };
+        let held = held.transpose().map_err(|why| Failure::new(act(), why))?;
+        let (hold, dir) = held.unzip();
+        Ok(Self {
+            target: target.clone(),
+            elevation,
+            program: BINARY.to_owned(),
+            dir: dir.unwrap_or_default(),
+            _hold: hold,
+            ssh,
+            installed: None,
+        })
+    }
+
+    /// Where it is.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     fn copy(&self, own: &Own<'_>) -> Result<(), Failure> {

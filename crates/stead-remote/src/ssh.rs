@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -109,13 +110,9 @@ impl Ssh {
     /// `prefix` in the first line that begins with it.
     pub(crate) fn hold(&self, words: &[&str], prefix: &str) -> Result<(Hold, String), String> {
         let line = quote::line(words.iter().copied());
-        let spawned = self
-            .command(&["-T"], &line)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = spawned.map_err(|error| format!("cannot run ssh: {error}"))?;
+        let mut child = self
+            .talk(&line)
+            .map_err(|error| format!("cannot run ssh: {error}"))?;
         let mut lines = child
             .stdout
             .take()
@@ -164,13 +161,19 @@ impl Ssh {
         ended(&output.map_err(|error| format!("cannot run ssh: {error}"))?).map(drop)
     }
 
-    fn feed(&self, line: &str, input: &[u8]) -> io::Result<Child> {
-        let mut child = self
-            .command(&["-T"], line)
+    /// Start a line that has no value in it but quoted ones, to talk with what it runs. Ctrl-C does not reach it: the person's program
+    /// says what is to happen then.
+    pub(crate) fn talk(&self, line: &str) -> io::Result<Child> {
+        self.command(&["-T"], line)
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()?;
+            .spawn()
+    }
+
+    fn feed(&self, line: &str, input: &[u8]) -> io::Result<Child> {
+        let mut child = self.talk(line)?;
         if let Some(mut to) = child.stdin.take() {
             let input = input.to_owned();
             // What does not read it says why it ended.
@@ -230,7 +233,7 @@ fn private_dir() -> io::Result<TempDir> {
 }
 
 /// Standard output of what ended well, else why not.
-fn ended(output: &Output) -> Result<Vec<u8>, String> {
+pub(crate) fn ended(output: &Output) -> Result<Vec<u8>, String> {
     if output.status.success() {
         return Ok(output.stdout.clone());
     }

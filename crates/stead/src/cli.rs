@@ -4,6 +4,7 @@
 
 mod agent;
 mod api;
+mod build_release;
 mod cert;
 mod check;
 mod completions;
@@ -77,6 +78,8 @@ enum Verb {
     Edge(edge::Arguments),
     Agent(agent::Arguments),
     Api(api::Arguments),
+    #[command(hide = true)]
+    BuildRelease(build_release::Arguments),
     Password(password::Arguments),
     Completions(completions::Arguments),
 }
@@ -111,6 +114,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
         Some(Verb::Agent(arguments)) => agent::run(arguments),
         Some(Verb::Api(arguments)) => api::run(arguments, &terminal),
+        Some(Verb::BuildRelease(arguments)) => build_release::run(&arguments, &terminal),
         Some(Verb::Password(arguments)) => password::run(&arguments, &terminal),
         Some(Verb::Completions(arguments)) => completions::run(&arguments, &terminal),
     };

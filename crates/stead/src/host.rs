@@ -1,7 +1,9 @@
 //! Hosts: what the program does there ([`agent`] and the verbs of `stead api`), and what it does on the laptop ([`laptop`]).
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use stead_agent::host::Failed;
 use stead_edge::control::{self, Unanswered};
 use stead_model::control::{Answer, Status, Wish};
 use stead_model::host::Progress;
+use stead_model::tree::Received;
 
 use crate::problem::{Problem, because};
 use crate::render::Terminal;
@@ -114,6 +117,26 @@ pub(crate) fn take_down(terminal: &Terminal) -> Result<ExitCode, Problem> {
         say(terminal, &progress);
     });
     Ok(end(done, terminal))
+}
+
+/// A laptop is not waited for any longer when nothing came for so long.
+const SENDS: Duration = Duration::from_secs(60);
+
+/// Take the source of an app from standard input. What came of it is the last line, whatever it is.
+pub(crate) fn source(apps: &Path, app: &str, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    // Not by way of the standard library's buffer: nothing may wait in it unseen.
+    let input = io::stdin().as_fd().try_clone_to_owned();
+    let input =
+        input.map_err(|error| Problem::new("cannot read standard input").cause(because(&error)))?;
+    let mut input = stead_agent::source::Patient::new(File::from(input), SENDS);
+    let received = stead_agent::source::receive(apps, app, &mut input, &mut |answer| {
+        say(terminal, &answer);
+    });
+    if let Err(error) = received {
+        let causes = error.causes;
+        say(terminal, &Received::Refused { causes });
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The last line, and an exit code for who runs this by hand.

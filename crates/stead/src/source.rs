@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) manifest: Manifest,
     /// There is a `stead.toml`.
     pub(crate) has_file: bool,
+    /// The file names the app.
+    pub(crate) named: bool,
     /// What was detected, where the file does not name a process, or does not exist.
     pub(crate) detection: Option<Detection>,
 }
@@ -61,11 +63,13 @@ pub(crate) fn load(dir: &Path) -> Result<Loaded, Problem> {
         return Ok(Loaded {
             manifest: detection.manifest.clone(),
             has_file: false,
+            named: false,
             detection: Some(detection),
         });
     };
     let mut manifest = Manifest::parse(&text, FILE)?;
-    if manifest.app.is_empty() {
+    let named = !manifest.app.is_empty();
+    if !named {
         let name = dir.file_name().unwrap_or_default();
         manifest.app = fit_app_name(&name.to_string_lossy());
     }
@@ -79,8 +83,24 @@ pub(crate) fn load(dir: &Path) -> Result<Loaded, Problem> {
     Ok(Loaded {
         manifest,
         has_file: true,
+        named,
         detection,
     })
+}
+
+/// Read what is in `dir` as the source of `app`, whatever the directory's name. A file that names another app is an error.
+pub(crate) fn load_as(dir: &Path, app: &str) -> Result<Loaded, Problem> {
+    let mut loaded = load(dir)?;
+    if loaded.named && loaded.manifest.app != app {
+        return Err(
+            Problem::invocation(format!("cannot build `{app}`")).cause(format!(
+                "its {FILE} says `app = \"{}\"`",
+                loaded.manifest.app
+            )),
+        );
+    }
+    loaded.manifest.app = app.to_owned();
+    Ok(loaded)
 }
 
 /// Where the app lives in its source `dir`: what paths of the file are relative to.

@@ -74,6 +74,8 @@ pub struct Done {
 pub struct Failed {
     /// The act and its object: ``cannot deploy `shop` ``.
     pub act: String,
+    /// `stead.toml:14`, for a configuration that is wrong.
+    pub place: Option<String>,
     /// Why, outermost first.
     pub causes: Vec<String>,
     /// What visitors get now: `release 41 still serves; release 42 received no visitors`.

@@ -32,7 +32,6 @@ fn a_wish_with_a_hostile_name_is_refused_before_anything_is_done() {
             tree: tree.to_owned(),
             origin,
             release_command: true,
-            dry_run: false,
         })
     };
     for name in hostile {

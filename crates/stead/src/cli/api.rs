@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use stead_model::host::AGENT_SOCKET;
+use stead_model::host::{AGENT_SOCKET, APPS};
 
 use crate::host;
 use crate::problem::Problem;
@@ -37,6 +37,15 @@ enum What {
     SetUp,
     /// Remove everything of Stead, as standard input asks
     TakeDown,
+    /// Take the source of an app from standard input: a listing, then what of it is not here
+    Source {
+        /// The app's name
+        app: String,
+
+        /// Where apps are kept
+        #[arg(long, value_name = "DIR", default_value = APPS)]
+        apps: PathBuf,
+    },
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
@@ -45,5 +54,6 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(What::Look) => host::look(terminal),
         Some(What::SetUp) => host::set_up(terminal),
         Some(What::TakeDown) => host::take_down(terminal),
+        Some(What::Source { app, apps }) => host::source(&apps, &app, terminal),
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode
     let loaded = source::load(&dir)?;
     let source = stead_build::Source {
         mark: None,
+        keeps_environments: false,
         state: dir.join(source::STATE),
         dir,
         number: 1,

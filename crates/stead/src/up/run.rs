@@ -245,6 +245,7 @@ impl Up {
             .map_err(|error| Problem::new("cannot start a build").cause(because(&error)))?;
         let (name, value) = custody.mark();
         let source = Source {
+            keeps_environments: false,
             dir: self.options.dir.clone(),
             state: self.state.path.clone(),
             number,

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod command_line;
+mod deploying;
 mod errors;
 mod examples;
 mod facts;
