@@ -265,13 +265,22 @@ pub(crate) fn read(
         },
     };
     found.origin = Some(name);
-    found
-        .keyed
-        .push((path.display().to_string(), bytes(&path)?));
+    // By their names in the source: two releases of the same packages share an environment, wherever their code is. What an
+    // environment leads back to (the project, local packages) is keyed by its place.
+    let inside = |path: &Path| {
+        path.strip_prefix(code)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
+    found.keyed.push((inside(&path), bytes(&path)?));
     found.project = project(&base, kind_of(&found));
     // A lock says nothing of the project that it belongs to.
     if found.project.is_some() || !found.by_hand() {
-        found.keyed.extend(text::project_files(&base));
+        let files = text::project_files(&base).into_iter();
+        found
+            .keyed
+            .extend(files.map(|(name, content)| (inside(Path::new(&name)), content)));
     }
     Ok(found)
 }
