@@ -18,14 +18,12 @@
 //! | HTTP/2, idle | some 20 KB: 4 places for streams, the tables of HPACK (16 KB at most) |
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 use crate::Shared;
 use crate::answer::{self, Next};
@@ -34,9 +32,9 @@ use crate::entrance::{self, Entrance};
 use crate::frames;
 use crate::head::{BodyLength, HEAD_LIMIT, Head, Parsed, Refusal};
 use crate::http2::{self, Beginning};
-use crate::listen::Over;
+use crate::listen::{Over, Place};
 use crate::tls::{self, Greeted};
-use crate::transport::Transport;
+use crate::transport::{Socket, Transport};
 use crate::visitor::Visitor;
 
 /// How much of a refused body is read and thrown away, so that the visitor gets to see the answer
@@ -46,35 +44,32 @@ const LINGER_LIMIT: usize = 4 * 1024 * 1024;
 pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Serve one visitor until the connection ends.
-pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, over: Over) {
-    let Some((mut connection, _place)) = entrance::admit(&shared, &socket, peer).await else {
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: Socket, peer: SocketAddr, place: Place) {
+    let port = place.port;
+    let admitted = entrance::admit(&shared, &mut socket, peer, port).await;
+    let Some((mut connection, _place)) = admitted else {
         return;
     };
     let mut deadline = Deadline::after(connection.entrance.header_timeout);
-    let transport = match over {
+    let transport = match place.over {
         Over::Plain => Transport::Tcp(socket),
         // In a box: a connection has no room for it when it is done.
-        Over::Tls => match Box::pin(tls::accept(
-            &shared,
-            socket,
-            connection.address,
-            &mut deadline,
-        ))
-        .await
-        {
-            Greeted::Session(session, facts) => {
-                connection.scheme = "https";
-                connection.tls = Some(Arc::new(facts));
-                connection.describe();
-                Transport::Tls(session)
+        Over::Tls => {
+            match Box::pin(greet(&shared, socket, connection.address, &mut deadline)).await {
+                Greeted::Session(session, facts) => {
+                    connection.scheme = "https";
+                    connection.tls = Some(Arc::new(facts));
+                    connection.describe();
+                    Transport::Tls(session)
+                }
+                Greeted::Plain(socket) => {
+                    let visitor = Visitor::new(Transport::Tcp(socket.into()));
+                    let _ = Box::pin(explain(&shared, &connection, visitor, &mut deadline)).await;
+                    return;
+                }
+                Greeted::Ended => return,
             }
-            Greeted::Plain(socket) => {
-                let visitor = Visitor::new(Transport::Tcp(socket));
-                let _ = Box::pin(explain(&shared, &connection, visitor, &mut deadline)).await;
-                return;
-            }
-            Greeted::Ended => return,
-        },
+        }
     };
     let mut visitor = Visitor::new(transport);
     let mut head = Head::default();
@@ -82,6 +77,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
     let served = requests(&shared, &connection, &mut visitor, &mut head, &mut deadline).await;
     if served.is_ok() {
         visitor.transport.farewell();
+    }
+}
+
+async fn greet(
+    shared: &Shared,
+    socket: Socket,
+    address: IpAddr,
+    deadline: &mut Deadline,
+) -> Greeted {
+    match socket.into_watched() {
+        Ok(socket) => tls::accept(shared, socket, address, deadline).await,
+        Err(_) => Greeted::Ended,
     }
 }
 

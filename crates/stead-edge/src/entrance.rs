@@ -15,6 +15,7 @@ use stead_model::network::Network;
 use tokio::net::TcpStream;
 
 use crate::frames::Connection;
+use crate::transport::Socket;
 use crate::{Settings, Shared};
 
 pub(crate) mod crowd;
@@ -76,20 +77,21 @@ impl Default for Entrance {
     }
 }
 
-/// Let a visitor in: whom the connection is from, and its place among those of the same address, to be kept for as long
+/// Let a visitor in who came to `local_port`: whom the connection is from, and its place among those of the same address, to be kept for as long
 /// as it is open. `None`: the connection is to be closed without a word.
 pub(crate) async fn admit(
     shared: &Shared,
-    socket: &TcpStream,
+    socket: &mut Socket,
     peer: SocketAddr,
+    local_port: u16,
 ) -> Option<(Connection, Option<crowd::Place>)> {
     if !shared.tables.is_there() {
         Box::pin(shared.tables.first()).await;
     }
     let entrance = Arc::clone(&shared.tables.current().entrance);
-    let local_port = socket.local_addr().map_or(80, |address| address.port());
     let source = if entrance.proxy_protocol && entrance.trusts(peer.ip()) {
         // In a box: most connections have none.
+        let socket = socket.watch().ok()?;
         Box::pin(source(shared, socket, entrance.header_timeout)).await?
     } else {
         None

@@ -35,6 +35,8 @@ const BODY_PIECE: usize = 64 * 1024;
 pub(crate) const BODY_STEP: usize = 64 * 1024;
 /// Pieces, of up to 32 KB each, that are compressed for one visitor before others have their turn.
 const CODED_AT_ONCE: u32 = 4;
+/// A visitor whose socket is not watched may leave unnoticed for so long: most have their answer by then.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// Descriptors that an instance may pass before it sends what is in them.
 const DESCRIPTOR_LIMIT: usize = 8;
 
@@ -171,6 +173,10 @@ pub(crate) struct State {
     /// The response is complete, or the app has failed and there will be none.
     complete: bool,
     app_failed: bool,
+    /// Until then nobody looks whether the visitor is still there.
+    look_at: Option<Instant>,
+    /// When whoever is waited for has taken too long.
+    due: Option<Instant>,
     /// How many pieces were compressed, and whether other visitors have their turn now.
     coded: u32,
     yielded: bool,
@@ -188,6 +194,9 @@ impl Exchange<'_, '_> {
     /// head of the 101 and what follows it; else the beginning of the response to the next request.
     pub(crate) async fn run(mut self) -> Result<(End, Unread), (Failure, Box<Rest>)> {
         self.state.body_ended = self.body.is_done() && self.spooled.is_none();
+        if !self.visitor.transport.is_watched() {
+            self.state.look_at = Some(Instant::now() + LOOK_AFTER);
+        }
         self.wait_at_most(self.patience.first);
         match std::future::poll_fn(|context| self.poll(context)).await {
             Ok(end) => Ok((end, self.received)),
@@ -206,7 +215,10 @@ impl Exchange<'_, '_> {
             self.send(context, &mut progress)?;
             if !self.state.body_ended && self.request.is_empty() {
                 self.take_body(context, &mut progress)?;
-            } else if self.visitor.input.is_empty() && !self.visitor.ended {
+            } else if self.visitor.input.is_empty()
+                && !self.visitor.ended
+                && self.state.look_at.is_none()
+            {
                 // Notice a visitor who leaves. Bytes of a next request may come too, and wait.
                 if let Poll::Ready(Err(_)) = self.visitor.poll_fill(context, SIZE) {
                     return Poll::Ready(Err(Failure::Visitor));
@@ -230,6 +242,12 @@ impl Exchange<'_, '_> {
         }
         if self.deadline.poll(context).is_pending() {
             return Poll::Pending;
+        }
+        if self.state.look_at.take().is_some() {
+            if let Some(due) = self.state.due {
+                self.deadline.set_at(due);
+            }
+            return self.poll(context);
         }
         if self
             .patience
@@ -269,7 +287,10 @@ impl Exchange<'_, '_> {
 
     fn wait_until(&mut self, at: Instant) {
         let until = self.patience.until.unwrap_or(at);
-        self.deadline.set_at(at.min(until));
+        let due = at.min(until);
+        self.state.due = Some(due);
+        let look_at = self.state.look_at.unwrap_or(due);
+        self.deadline.set_at(due.min(look_at));
     }
 
     /// Whoever is waited for has its own time. For a body that is a minimum of speed: one that comes

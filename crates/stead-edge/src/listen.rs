@@ -9,12 +9,15 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{SockRef, TcpKeepalive};
 use stead_model::certificates::CertificateReport;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::routing::{InstanceId, RoutingTable};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::transport::Socket;
 use crate::{Settings, Shared, ask, connection, probe, tls, upkeep};
 
 /// Stack of a thread, bytes. Nothing recurses.
@@ -38,7 +41,17 @@ pub(crate) enum Over {
     Tls,
 }
 
-type Visitor = (TcpStream, SocketAddr, Over, Counted);
+/// Where a visitor came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) over: Over,
+    pub(crate) port: u16,
+}
+
+type Visitor = (TcpStream, SocketAddr, Place, Counted);
+
+/// So many visitors are accepted before those who are there have their turn.
+const ACCEPTED_AT_ONCE: usize = 32;
 
 /// What the first thread is told by the program that holds the edge.
 #[derive(Debug)]
@@ -107,11 +120,14 @@ async fn take_in(
         match inward {
             Inward::Listen(listeners, over) => {
                 for listener in listeners {
-                    match tokio::net::TcpListener::from_std(listener) {
+                    // What was accepted has the listener's own port.
+                    let port = listener.local_addr().map_or(80, |address| address.port());
+                    let place = Place { over, port };
+                    match watch(listener) {
                         Ok(listener) => drop(tokio::spawn(accept(
                             Arc::clone(&shared),
                             listener,
-                            over,
+                            place,
                             Arc::clone(&others),
                         ))),
                         Err(error) => tell(&shared, error.to_string()),
@@ -167,21 +183,17 @@ where
 
 async fn serve_dealt(shared: Arc<Shared>, mut visitors: UnboundedReceiver<Visitor>) {
     while let Some(visitor) = visitors.recv().await {
-        serve(&shared, visitor);
+        serve(visitor);
     }
     shared.stopped().await;
 }
 
-fn serve(shared: &Arc<Shared>, (socket, peer, over, counted): Visitor) {
-    match tokio::net::TcpStream::from_std(socket) {
-        Ok(socket) => {
-            tokio::spawn(async move {
-                connection::serve(Arc::clone(&counted.0), socket, peer, over).await;
-                drop(counted);
-            });
-        }
-        Err(error) => tell(shared, error.to_string()),
-    }
+fn serve((socket, peer, place, counted): Visitor) {
+    tokio::spawn(async move {
+        let socket = Socket::fresh(socket);
+        connection::serve(Arc::clone(&counted.0), socket, peer, place).await;
+        drop(counted);
+    });
 }
 
 /// Counts a connection for as long as it lives.
@@ -202,10 +214,18 @@ impl Drop for Counted {
     }
 }
 
+/// Let the calling thread's runtime watch a listening socket, which does not block.
+#[allow(unsafe_code)]
+fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a `TcpListener` is open and names the same description for as long as it lives, and nobody
+    // else closes it.
+    unsafe { AsyncFd::register(listener) }.map_err(io::Error::from)
+}
+
 async fn accept(
     shared: Arc<Shared>,
-    listener: tokio::net::TcpListener,
-    over: Over,
+    listener: AsyncFd<TcpListener>,
+    place: Place,
     others: Arc<[UnboundedSender<Visitor>]>,
 ) {
     let mut turn = 0;
@@ -214,37 +234,55 @@ async fn accept(
         if shared.draining.load(Ordering::Acquire) {
             return;
         }
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let mut ready = tokio::select! {
+            ready = listener.readable() => match ready {
+                Ok(ready) => ready,
+                // The runtime ends.
+                Err(_) => return,
+            },
             () = closing => return,
         };
-        match accepted {
-            Ok((socket, peer)) => {
-                shared.metrics.accepted.fetch_add(1, Ordering::Relaxed);
-                let counted = Counted::new(&shared);
-                let to = turn % (others.len() + 1);
-                turn += 1;
-                match others.get(to.wrapping_sub(1)) {
-                    None => {
-                        tokio::spawn(async move {
-                            connection::serve(Arc::clone(&counted.0), socket, peer, over).await;
-                            drop(counted);
-                        });
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match accept_one(listener.get_ref()) {
+                Ok((socket, peer)) => {
+                    shared.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+                    let counted = Counted::new(&shared);
+                    let visitor = (socket, peer, place, counted);
+                    let to = turn % (others.len() + 1);
+                    turn += 1;
+                    match others.get(to.wrapping_sub(1)) {
+                        None => serve(visitor),
+                        Some(other) => drop(other.send(visitor)),
                     }
-                    Some(other) => match socket.into_std() {
-                        Ok(socket) => drop(other.send((socket, peer, over, counted))),
-                        Err(error) => tell(&shared, error.to_string()),
-                    },
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    break;
+                }
+                Err(error) if is_exhausted(&error) => {
+                    shared.metrics.accept_pauses.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    break;
+                }
+                // The visitor left before it was accepted.
+                Err(_) => {}
             }
-            Err(error) if is_exhausted(&error) => {
-                shared.metrics.accept_pauses.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            if shared.draining.load(Ordering::Acquire) {
+                return;
             }
-            // The visitor left before it was accepted.
-            Err(_) => {}
         }
+        tokio::task::yield_now().await;
     }
+}
+
+/// The next visitor. The socket does not block.
+fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, peer) = acceptfrom_with(listener, flags)?;
+    let peer = peer.map(SocketAddr::try_from).transpose()?;
+    // Of a connection over TCP it is always known.
+    let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket.into(), peer))
 }
 
 /// The machine or this program has no descriptors or buffers left.

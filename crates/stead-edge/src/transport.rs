@@ -12,26 +12,20 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use rustix::fs::sendfile;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use std::task::{Context, Poll};
 
 use crate::http2::Pipe;
 use crate::tls::Session;
 
-/// Most bytes of a file that are sent in one go, so that one visitor does not hold up the others.
-const FILE_PIECE: usize = 2 * 1024 * 1024;
+pub(crate) use socket::Socket;
+
+mod socket;
 
 /// What a visitor's bytes come over.
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// A socket, as it is.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// A socket over which TLS is spoken.
     Tls(Box<Session>),
     /// A stream of an HTTP/2 connection.
@@ -55,11 +49,7 @@ impl Transport {
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => {
-                let mut buffer = ReadBuf::new(room);
-                ready!(Pin::new(socket).poll_read(context, &mut buffer))?;
-                Poll::Ready(Ok(buffer.filled().len()))
-            }
+            Self::Tcp(socket) => socket.poll_read(context, room),
             Self::Tls(session) => session.poll_read(context, room),
             Self::Stream(pipe) => pipe.poll_read(room),
         }
@@ -72,7 +62,7 @@ impl Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tcp(socket) => socket.poll_write(context, bytes),
             Self::Tls(session) => session.poll_write(context, bytes),
             Self::Stream(pipe) => pipe.poll_write(bytes),
         }
@@ -88,7 +78,7 @@ impl Transport {
         left: u64,
     ) -> Poll<io::Result<u64>> {
         match self {
-            Self::Tcp(socket) => poll_sendfile(socket, context, file, offset, left),
+            Self::Tcp(socket) => socket.poll_send_file(context, file, offset, left),
             Self::Tls(session) => session.poll_send_file(context, file, offset, left),
             // The connection takes files as they are, and reads them when their turn comes.
             Self::Stream(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
@@ -98,7 +88,7 @@ impl Transport {
     /// Nothing more will be written.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tcp(socket) => socket.poll_shutdown(context),
             Self::Tls(session) => session.poll_shutdown(context),
             Self::Stream(pipe) => pipe.poll_end(),
         }
@@ -107,7 +97,7 @@ impl Transport {
     /// When it is dropped the other side is told of an error, rather than of an orderly end.
     pub(crate) fn reset(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO)),
+            Self::Tcp(socket) => socket.reset(),
             Self::Tls(session) => session.reset(),
             // The connection resets it by its number.
             Self::Stream(_) => Ok(()),
@@ -116,15 +106,18 @@ impl Transport {
 
     /// Bytes have come that were not read yet. Asks the kernel, so it is for rare occasions.
     pub(crate) fn has_spoken(&self) -> bool {
-        use rustix::net::{RecvFlags, recv};
         match self {
-            Self::Tcp(socket) => {
-                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-                let peeked = recv(socket.as_fd(), &mut [0; 1], flags);
-                matches!(peeked, Ok((length, _)) if length > 0)
-            }
+            Self::Tcp(socket) => socket.has_spoken(),
             Self::Tls(session) => session.has_spoken(),
             Self::Stream(_) => false,
+        }
+    }
+
+    /// Whoever polls this hears of what comes, and of the visitor's leaving.
+    pub(crate) fn is_watched(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_watched(),
+            Self::Tls(_) | Self::Stream(_) => true,
         }
     }
 
@@ -146,27 +139,6 @@ impl Transport {
         match self {
             Self::Tcp(_) | Self::Tls(_) => true,
             Self::Stream(pipe) => pipe.is_tunnel(),
-        }
-    }
-}
-
-fn poll_sendfile(
-    socket: &TcpStream,
-    context: &mut Context<'_>,
-    file: &File,
-    offset: &mut u64,
-    left: u64,
-) -> Poll<io::Result<u64>> {
-    loop {
-        ready!(socket.poll_write_ready(context))?;
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE);
-        let sent = socket.try_io(Interest::WRITABLE, || {
-            Ok(sendfile(socket.as_fd(), file.as_fd(), Some(offset), count)?)
-        });
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-            Ok(length) => return Poll::Ready(Ok(length as u64)),
         }
     }
 }

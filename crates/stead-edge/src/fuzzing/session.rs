@@ -203,7 +203,7 @@ async fn converse(shared: &Arc<Shared>, frames: &[u8], pieces: &[u8]) -> Vec<u8>
     let theirs = TcpStream::from_std(theirs).expect("a socket");
     let visitor = UnixStream::from_std(ours).expect("a socket");
     let serving = async {
-        let mut visitor = Visitor::new(Transport::Tcp(theirs));
+        let mut visitor = Visitor::new(Transport::Tcp(theirs.into()));
         while visitor.input.data().len() < PREFACE.len() {
             let read = std::future::poll_fn(|context| visitor.poll_fill(context, PAYLOAD_LIMIT));
             read.await.expect("the preface");

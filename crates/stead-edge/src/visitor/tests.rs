@@ -7,17 +7,17 @@ async fn connected() -> (Visitor, std::net::TcpStream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let socket = listener.accept().await.unwrap().0;
-    (Visitor::new(Transport::Tcp(socket)), other)
+    (Visitor::new(Transport::Tcp(socket.into())), other)
 }
 
 #[tokio::test]
 async fn a_visitor_who_is_always_behind_costs_no_more_than_what_is_held() {
     let (mut visitor, mut other) = connected().await;
     // As for a visitor far away: the kernel takes little.
-    let Transport::Tcp(socket) = &visitor.transport else {
+    let Transport::Tcp(socket) = &mut visitor.transport else {
         panic!("it is a socket");
     };
-    let socket = socket2::SockRef::from(socket);
+    let socket = socket2::SockRef::from(&*socket.watch().unwrap());
     socket.set_send_buffer_size(64 * 1024).unwrap();
     let mut read = vec![0; 100_000];
     let (mut written, mut expected) = (0_u64, 0_u64);
