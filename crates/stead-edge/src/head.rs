@@ -14,7 +14,7 @@ mod fields;
 mod framing;
 mod method;
 
-pub(crate) use fields::{Fault, Fields, is_trailer};
+pub(crate) use fields::{Fault, Fields, is_token, is_trailer};
 pub(crate) use framing::{BodyLength, parse_length};
 
 /// Longest head, bytes. Longer ones are answered 431.
@@ -319,6 +319,14 @@ impl Head {
             (false, true) => "HTTP/1.1",
             (false, false) => "HTTP/1.0",
         }
+    }
+
+    /// The lines of that name as the one list that they are, when there are several (RFC 9110 section 5.3).
+    pub(crate) fn joined(&self, name: &str) -> Option<Vec<u8>> {
+        let lines = || self.lines.iter().filter(|line| self.is(line, name));
+        lines().nth(1)?;
+        let values: Vec<&[u8]> = lines().map(|line| self.part(&line.value)).collect();
+        Some(values.join(&b", "[..]))
     }
 
     /// The first header of that name.

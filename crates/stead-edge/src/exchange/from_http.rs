@@ -6,7 +6,7 @@ use super::Failure;
 use crate::buffer::{Buffer, SIZE};
 use crate::chunked;
 use crate::head::{end_of_head, parse_length, tokens};
-use crate::response::{Malformed, Response};
+use crate::response::{Malformed, Response, append_number};
 use crate::visitor::Output;
 
 /// Longest head of a response, bytes.
@@ -189,9 +189,11 @@ impl HttpDecoder {
         if response.is_to_tunnel() && (200..300).contains(&code) {
             return Err(NOT_SWITCHED);
         }
-        let mut status = code.to_string().into_bytes();
+        let reason = parsed.reason.unwrap_or("").as_bytes();
+        let mut status = Vec::with_capacity(reason.len() + 8);
+        append_number(&mut status, code.into());
         status.push(b' ');
-        status.extend_from_slice(parsed.reason.unwrap_or("").as_bytes());
+        status.extend_from_slice(reason);
         if (100..200).contains(&code) {
             self.has_spoken = true;
             response.interim(output, &status, pairs)?;

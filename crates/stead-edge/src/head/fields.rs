@@ -264,7 +264,8 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn is_token(byte: u8) -> bool {
+/// A character of a name (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;

@@ -217,7 +217,13 @@ impl Stream {
         loop {
             let mut guard = ready!(self.socket.poll_read_ready(context))?;
             let before = descriptors.len();
-            match receive(self.socket.as_fd(), buffer, descriptors) {
+            let received = match self.mailbox {
+                Some(_) => receive(self.socket.as_fd(), buffer, descriptors),
+                // Only Stead's own worker passes files; of anybody else the kernel closes them.
+                None => recv(self.socket.get_ref(), &mut *buffer, RecvFlags::CMSG_CLOEXEC)
+                    .map(|(length, _)| length),
+            };
+            match received {
                 Err(rustix::io::Errno::WOULDBLOCK) => guard.clear_ready(),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
