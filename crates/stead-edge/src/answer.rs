@@ -105,11 +105,13 @@ pub(crate) async fn request(
         ruled: None,
     };
     let next = request.route().await;
+    let ruled = request.ruled.as_deref();
+    let user = ruled.and_then(|ruled| ruled.user.as_deref());
     upkeep::record(
         connection,
         head,
         &request.response,
-        shown_id(connection, &request.id),
+        (shown_id(connection, &request.id), user),
         begun.elapsed(),
         &request.times,
     );
@@ -170,7 +172,7 @@ fn refuse(
         connection,
         head,
         &response,
-        id,
+        (id, None),
         begun.elapsed(),
         &Times::default(),
     );

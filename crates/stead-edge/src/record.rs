@@ -16,6 +16,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) time: i64,
     /// The visitor's address.
     pub(crate) remote: &'a str,
+    /// Who the visitor has proved to be.
+    pub(crate) user: Option<&'a [u8]>,
     /// Empty when the request line could not be read.
     pub(crate) method: &'a [u8],
     /// Path and query.
@@ -118,7 +120,12 @@ impl Lines {
 
     fn combined(&self, entry: &Entry<'_>, buffer: &mut Vec<u8>) {
         escape_combined(entry.remote.as_bytes(), buffer);
-        buffer.extend_from_slice(b" - - [");
+        buffer.extend_from_slice(b" - ");
+        match entry.user.filter(|user| !user.is_empty()) {
+            Some(user) => escape_word(user, buffer),
+            None => buffer.push(b'-'),
+        }
+        buffer.extend_from_slice(b" [");
         buffer.extend_from_slice(&self.date);
         buffer.extend_from_slice(b"] \"");
         if entry.method.is_empty() {
@@ -157,6 +164,7 @@ impl Lines {
         };
         let texts = [
             (",\"remote\":", Some(entry.remote.as_bytes())),
+            (",\"user\":", entry.user),
             (",\"host\":", entry.host),
             (",\"method\":", Some(entry.method)),
             (",\"target\":", Some(entry.target)),
@@ -223,7 +231,17 @@ const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 /// As nginx: what is not printable ASCII, quotes and backslashes become `\xHH`. So no line and no
 /// field can be ended from within.
 fn escape_combined(text: &[u8], buffer: &mut Vec<u8>) {
-    let special = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    escape(text, b' ', buffer);
+}
+
+/// The same for what stands without quotes: a space would end it, too.
+fn escape_word(text: &[u8], buffer: &mut Vec<u8>) {
+    escape(text, b'!', buffer);
+}
+
+fn escape(text: &[u8], first: u8, buffer: &mut Vec<u8>) {
+    let plain = first..=b'~';
+    let special = |byte: &u8| !plain.contains(byte) || matches!(byte, b'"' | b'\\');
     let mut rest = text;
     while let Some(place) = rest.iter().position(special) {
         let byte = rest[place];

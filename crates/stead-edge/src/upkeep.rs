@@ -73,12 +73,13 @@ pub(crate) fn with_files<T>(use_them: impl FnOnce(&mut FileCache) -> T) -> T {
     FILES.with_borrow_mut(use_them)
 }
 
-/// Count a request that was answered, or whose visitor left, and write a line about it.
+/// Count a request that was answered, or whose visitor left, and write a line about it, with its id and with the name of a
+/// visitor who proved who it is.
 pub(crate) fn record(
     connection: &Connection,
     head: &Head,
     response: &Response<'_>,
-    id: &str,
+    (id, user): (&str, Option<&[u8]>),
     total: Duration,
     times: &Times,
 ) {
@@ -116,6 +117,7 @@ pub(crate) fn record(
         let entry = Entry {
             time: now.as_micros() as i64,
             remote: &connection.remote,
+            user,
             method: head.method(),
             target: head.target(),
             version: head.protocol(),

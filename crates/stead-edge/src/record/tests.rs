@@ -7,6 +7,7 @@ fn entry() -> Entry<'static> {
     Entry {
         time: 1_795_219_455_000_042,
         remote: "192.0.2.7",
+        user: None,
         method: b"GET",
         target: b"/a?b",
         version: "HTTP/1.1",
@@ -50,6 +51,16 @@ fn the_combined_format_is_the_one_that_tools_read() {
         line(Format::Combined, &unread),
         "192.0.2.7 - - [21/Nov/2026:08:04:15 +0800] \"-\" 400 12 \"-\" \"-\"\n"
     );
+    let known = Entry {
+        user: Some("anna \u{e9}\" - [x]".as_bytes()),
+        ..entry()
+    };
+    assert_eq!(
+        line(Format::Combined, &known),
+        "192.0.2.7 - anna\\x20\\xC3\\xA9\\x22\\x20-\\x20[x] [21/Nov/2026:08:04:15 +0800] \"GET /a?b HTTP/1.1\" 200 12 \"-\" \"curl/8\"\n"
+    );
+    let known: Value = serde_json::from_str(&line(Format::Json, &known)).expect("JSON");
+    assert_eq!(known["user"], "anna \u{e9}\" - [x]");
 }
 
 #[test]
