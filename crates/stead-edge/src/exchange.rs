@@ -210,6 +210,10 @@ impl Exchange<'_, '_> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<End, Failure>> {
+        if self.visitor.transport.is_gone() {
+            // Also while only the instance is waited for: what it has begun with next has its answer behind this one.
+            return Poll::Ready(Err(Failure::Visitor));
+        }
         loop {
             let mut progress = false;
             self.send(context, &mut progress)?;
@@ -574,6 +578,14 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
+    /// Of a response of Stead's own worker that nobody has begun to read, before which `received` has come.
+    pub(crate) fn unread(received: Unread) -> Self {
+        Self {
+            decoder: Decoder::frames(),
+            received,
+        }
+    }
+
     /// Read the response to its end, for nobody; what follows it is then the stream's. `false`: it does not end.
     pub(crate) async fn skip(mut self, stream: &mut Stream) -> bool {
         let Decoder::Frames(decoder) = &mut self.decoder else {

@@ -134,9 +134,9 @@ impl<'a> Forwarded<'a> {
         rewritten.map_or(b"", |rewritten| &rewritten.prefix)
     }
 
-    /// The headers that the edge sets.
-    pub(crate) fn headers(&self) -> [(&'static str, &[u8]); 8] {
-        [
+    /// The headers that the edge sets. A visitor of HTTP/1.0 may have named no host, and then nothing is said of it.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let headers: [(&'static str, &[u8]); 8] = [
             ("Forwarded", &self.connection.element),
             ("X-Forwarded-For", self.connection.remote.as_bytes()),
             ("X-Real-IP", self.connection.remote.as_bytes()),
@@ -145,7 +145,8 @@ impl<'a> Forwarded<'a> {
             ("X-Forwarded-Port", self.port),
             ("X-Request-ID", self.id),
             (STAMP, self.stamp),
-        ]
+        ];
+        headers.into_iter().filter(|(_, value)| !value.is_empty())
     }
 
     /// A header of the visitor's that the upstream gets.

@@ -113,6 +113,11 @@ impl Transport {
         }
     }
 
+    /// Nobody is there any more, as far as that is known without a system call.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Stream(pipe) if pipe.is_reset())
+    }
+
     /// Whoever polls this hears of what comes, and of the visitor's leaving.
     pub(crate) fn is_watched(&self) -> bool {
         match self {

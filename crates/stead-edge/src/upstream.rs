@@ -432,10 +432,16 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.receiver.close();
         if let Ok(Ok(picked)) = self.receiver.try_recv() {
-            // What was sent already will be answered; nobody may read that answer as another's.
-            let stream = picked.stream.filter(|_| !picked.sent);
-            self.upstream
-                .give_back(picked.id, picked.ticket, stream, Outcome::Unknown);
+            let mut lease = self.upstream.lease(picked);
+            match lease.stream.take() {
+                // What was sent already will be answered; nobody may read that answer as another's.
+                Some(mut stream) if lease.sent => {
+                    let received = std::mem::take(&mut stream.unread);
+                    lease.abandon(stream, Box::new(Rest::unread(received)));
+                }
+                Some(stream) => lease.finish(stream),
+                None => {}
+            }
         }
     }
 }
@@ -466,8 +472,9 @@ impl Lease {
     /// when its thread has begun with the next request, this response is over and that one's comes behind it.
     pub(crate) fn abandon(self, mut stream: Stream, rest: Box<Rest>) {
         let begun = self.upstream.lock().next_has_begun(self.id, self.ticket);
-        if begun {
-            tokio::spawn(async move {
+        // Without a runtime the edge has ended, and everything with it.
+        if begun && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
                 let skipped = tokio::time::timeout(SKIP_TIME, rest.skip(&mut stream)).await;
                 if skipped == Ok(true) {
                     self.finish(stream);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stead_model::release::Protocol;
 use stead_model::routing::RouteTimeouts;
@@ -31,6 +31,10 @@ use crate::{frames, uwsgi};
 /// Connections that are tried for one request when those before turned out to be of no use to anybody: a kept
 /// one that was closed, a thread that takes no more.
 const ATTEMPTS: usize = 3;
+
+/// A visitor who has closed its side of the connection within this time from the beginning of its wait for an instance is
+/// taken for one who sends no further request; later, for one who waits no longer.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// What a route allows.
 #[derive(Clone, Copy, Debug)]
@@ -268,6 +272,7 @@ impl Request<'_> {
         wish: Wish,
     ) -> Option<Result<Lease, Unavailable>> {
         let mut acquire = std::pin::pin!(upstream.acquire(frame, wish));
+        let since = Instant::now();
         let visitor = &mut *self.visitor;
         std::future::poll_fn(|context| {
             if let Poll::Ready(lease) = Future::poll(acquire.as_mut(), context) {
@@ -275,7 +280,9 @@ impl Request<'_> {
             }
             if visitor.input.is_empty() && !visitor.ended {
                 let read = visitor.poll_fill(context, crate::buffer::SIZE);
-                if matches!(read, Poll::Ready(Err(_))) || visitor.ended {
+                // Some close their side right behind their last request, and read on; who does so later has left.
+                let left = visitor.ended && since.elapsed() >= HALF_CLOSED;
+                if matches!(read, Poll::Ready(Err(_))) || left {
                     return Poll::Ready(None);
                 }
             }

@@ -55,6 +55,11 @@ impl Pipe {
         Poll::Ready(refusal)
     }
 
+    /// The visitor, or the edge, has reset the stream.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.state().reset
+    }
+
     pub(crate) fn is_tunnel(&self) -> bool {
         self.state().tunnel
     }

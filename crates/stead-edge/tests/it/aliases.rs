@@ -96,3 +96,19 @@ fn a_header_with_a_hyphen_arrives_and_its_double_does_not() {
         );
     }
 }
+
+#[test]
+fn of_a_host_that_nobody_named_nothing_is_said() {
+    for protocol in [Protocol::Http, Protocol::Frames, Protocol::Uwsgi] {
+        let counting = Counting::start(protocol);
+        let answer = counting
+            .running
+            .ask("GET / HTTP/1.0\r\nX-Forwarded-Host: lie\r\n\r\n");
+        assert_eq!(answer.status, 200);
+        let seen = counting.seen();
+        let said = seen.requests[0].values("x-forwarded-host");
+        assert_eq!(said, Vec::<String>::new(), "over {protocol:?}");
+        let address = seen.requests[0].values("x-forwarded-for");
+        assert_eq!(address, ["127.0.0.1"], "over {protocol:?}");
+    }
+}

@@ -482,3 +482,38 @@ fn who_asks_for_the_end_of_the_connection_gets_all_of_the_answer_first() {
         assert!(!got.cut && visitor.is_closed());
     }
 }
+
+#[test]
+fn who_closes_its_side_behind_its_requests_gets_all_answers() {
+    let app = r#"
+import time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.2)
+    start_response("200 OK", [])
+    return [environ["PATH_INFO"].encode()]
+"#;
+    let (running, _worker) = Running::app(app, 1);
+    // All of them have to wait for the only thread.
+    let mut other = running.visit();
+    other.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut visitors = Vec::new();
+    for count in [1, 3] {
+        let mut visitor = running.visit();
+        for number in 1..=count {
+            let request = format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n");
+            visitor.send(request.as_bytes());
+        }
+        let side = std::net::Shutdown::Write;
+        visitor.stream.shutdown(side).unwrap();
+        visitors.push((count, visitor));
+    }
+    assert_eq!(other.answer(false).text(), "/slow");
+    for (count, mut visitor) in visitors {
+        for number in 1..=count {
+            assert_eq!(visitor.answer(false).text(), format!("/{number}"));
+        }
+        assert!(visitor.is_closed());
+    }
+}
