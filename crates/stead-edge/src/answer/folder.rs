@@ -31,7 +31,15 @@ impl Request<'_> {
 
     fn look_up(&self, folder: &Folder, path: &CleanPath<'_>, prefix_length: usize) -> Outcome {
         let head = self.head;
-        let header = |name: &str| head.header(name);
+        let match_lists = [head.joined("if-match"), head.joined("if-none-match")];
+        let header = |name: &str| {
+            let list = match name {
+                "if-match" => match_lists[0].as_deref(),
+                "if-none-match" => match_lists[1].as_deref(),
+                _ => None,
+            };
+            list.or_else(|| head.header(name))
+        };
         let request = StaticRequest {
             method: std::str::from_utf8(head.method()).unwrap_or(""),
             path,
@@ -83,6 +91,9 @@ impl Request<'_> {
             .map(|(name, value)| (*name, value.as_bytes()))
             .collect();
         if status >= 400 {
+            // What is said to caches about the file is not true of the page.
+            let of_page = |(name, _): &(&str, &[u8])| !matches!(*name, "cache-control" | "vary");
+            let headers: Vec<_> = headers.into_iter().filter(of_page).collect();
             return self.error_with(status, Reason::General, &headers);
         }
         self.refuse_body();

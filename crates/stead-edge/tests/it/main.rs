@@ -6,6 +6,7 @@ mod aliases;
 mod challenges;
 mod choosing;
 mod compressing;
+mod conditional;
 mod counting;
 mod drains;
 mod entrance;
