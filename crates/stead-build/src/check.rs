@@ -135,6 +135,7 @@ fn of_build(machine: &Machine, manifest: &Manifest, source: &Source) -> Vec<Find
     }
     folders(manifest, &code, &mut findings);
     pages(manifest, &code, &mut findings);
+    users(manifest, &code, &mut findings);
     findings
 }
 
@@ -383,6 +384,37 @@ fn pages(manifest: &Manifest, code: &Path, findings: &mut Vec<Finding>) {
             findings.push(say(format!(
                 "the page `{page}` for {status} is not there: visitors see Stead's own"
             )));
+        }
+    }
+}
+
+/// Files of users: what in them lets nobody in.
+fn users(manifest: &Manifest, code: &Path, findings: &mut Vec<Finding>) {
+    let files = manifest.route.iter();
+    for file in files.filter_map(|route| route.users_file.as_ref()) {
+        let mut asks = |text: String, name: &str| {
+            findings.push(Finding {
+                text,
+                blocks: false,
+                hint: Some(format!("htpasswd -B {file} {name}")),
+            });
+        };
+        let text = match std::fs::read_to_string(code.join(file)) {
+            Ok(text) => text,
+            Err(error) => {
+                let text =
+                    format!("the users of `{file}` cannot be read, and are not let in: {error}");
+                asks(text, "NAME");
+                continue;
+            }
+        };
+        for line in stead_model::htpasswd::parse(&text).unusable {
+            let who = match &line.name {
+                Some(name) => format!("the user `{name}`"),
+                None => format!("line {}", line.line),
+            };
+            let text = format!("{who} of `{file}` {}, and lets nobody in", line.why);
+            asks(text, line.name.as_deref().unwrap_or("NAME"));
         }
     }
 }

@@ -45,9 +45,9 @@ impl Rules {
         }
         let rewrite = model.rewrite.as_deref();
         let rewrite = rewrite.map(|path| path.trim_end_matches('/').as_bytes().into());
-        let users = match model.users.is_empty() {
-            true => None,
-            false => Some(Users::new(&model.users)?),
+        let users = match (model.users.is_empty(), &model.users_file) {
+            (true, None) => None,
+            (_, file) => Some(Users::new(&model.users, file.clone())?),
         };
         Ok(Self {
             users,

@@ -12,6 +12,7 @@ pub mod control;
 pub mod fuzzing;
 pub mod handover;
 pub mod host;
+pub mod htpasswd;
 pub mod manifest;
 pub mod messages;
 pub mod mirror;

@@ -10,7 +10,7 @@ mod route;
 mod section;
 mod syntax;
 mod tls;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -259,6 +259,10 @@ pub struct Route {
     /// `htpasswd -B` write it. The process gets the name as `REMOTE_USER` (WSGI) and in the header `X-Forwarded-User`,
     /// and never the password.
     pub users: BTreeMap<String, String>,
+    /// A file with more of them, in the source or, with a path that begins with `/`, on the machine: a line for each, as
+    /// `htpasswd -B` writes it. What is changed in it holds a second later. Only bcrypt is known; whose hash is another lets
+    /// nobody in, and when the file cannot be read nobody of it comes in.
+    pub users_file: Option<String>,
     /// `true`: every visitor is answered 503. A path: for as long as that file is there; what is in it is the page.
     /// Redirects are followed nevertheless.
     pub maintenance: Option<Maintenance>,

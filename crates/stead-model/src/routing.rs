@@ -68,6 +68,8 @@ pub struct Rules {
     pub remove_request_headers: Vec<String>,
     /// Name → bcrypt hash. Empty: everybody may come in.
     pub users: BTreeMap<String, String>,
+    /// More of them, in a file with an absolute path; see [`crate::htpasswd`].
+    pub users_file: Option<PathBuf>,
     /// When visitors are asked to come back later.
     pub maintenance: Option<Maintenance>,
     /// `404`, `4xx` or `5xx` → an absolute path of a page.

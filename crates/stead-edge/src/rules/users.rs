@@ -4,14 +4,19 @@
 //! visitors, few at a time, and what it proved is remembered as a keyed digest: never the password.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+
+mod file;
+
+use file::Stamp;
 
 /// Longest value of an Authorization header that is looked at, bytes.
 const LONGEST: usize = 1024;
@@ -22,15 +27,38 @@ const WAITING: usize = 32;
 /// How long one may wait for that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a file of users may have changed before anybody looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Checked when there is nobody at all, so that the time tells no names.
+const NOBODY: &str = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
+
 /// The users of one route.
 #[derive(Debug)]
 pub(crate) struct Users {
-    /// Name → bcrypt hash.
-    hashes: HashMap<Box<[u8]>, Arc<str>>,
-    /// Checked in place of the hash of a name that nobody has, so that the time tells no names.
-    decoy: Arc<str>,
+    /// Those of the table: they go before others of the same name.
+    own: BTreeMap<String, String>,
+    file: Option<PathBuf>,
     key: [u8; 32],
-    known: Mutex<HashSet<[u8; 32]>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    hashes: Arc<Hashes>,
+    /// The digests of names and passwords that were right.
+    known: HashSet<[u8; 32]>,
+    /// When somebody looked at the file last, and what it was then; `None`: it could not be read.
+    looked: Instant,
+    stamp: Option<Stamp>,
+}
+
+/// Everybody who may come in.
+#[derive(Debug)]
+struct Hashes {
+    /// Name → bcrypt hash.
+    by_name: HashMap<Box<[u8]>, Arc<str>>,
+    /// The dearest of them: checked in place of the hash of a name that nobody has, so that the time tells no names.
+    decoy: Arc<str>,
 }
 
 /// What an edge spends on passwords at once, all routes together.
@@ -62,29 +90,37 @@ pub(crate) enum Admission {
 }
 
 impl Users {
-    /// The error is for a person.
-    pub(crate) fn new(users: &BTreeMap<String, String>) -> Result<Self, String> {
-        let mut dearest: Option<(u32, &String)> = None;
-        for (name, hash) in users {
-            let parts: bcrypt::HashParts = hash
-                .parse()
-                .map_err(|_| format!("the password hash of the user `{name}` cannot be used"))?;
-            if dearest.is_none_or(|(cost, _)| cost < parts.get_cost()) {
-                dearest = Some((parts.get_cost(), hash));
+    /// The users of a table and those of a file, one of which there must be. To be called where no visitor waits. The error is
+    /// for a person.
+    pub(crate) fn new(
+        own: &BTreeMap<String, String>,
+        file: Option<PathBuf>,
+    ) -> Result<Self, String> {
+        if own.is_empty() && file.is_none() {
+            return Err("a route asks for a name and a password, and nobody has any".into());
+        }
+        for (name, hash) in own {
+            if hash.parse::<bcrypt::HashParts>().is_err() {
+                return Err(format!(
+                    "the password hash of the user `{name}` cannot be used"
+                ));
             }
         }
-        let Some((_, decoy)) = dearest else {
-            return Err("a route asks for a name and a password, and nobody has any".into());
-        };
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| format!("no random numbers: {error}"))?;
-        let hashes = users.iter();
-        let hashes = hashes.map(|(name, hash)| (name.as_bytes().into(), hash.as_str().into()));
+        // Whom a file that cannot be read would let in, nobody knows: nobody.
+        let (stamp, more) = file.as_deref().and_then(file::read).unzip();
+        let hashes = Arc::new(Hashes::new(own, &more.unwrap_or_default()));
         Ok(Self {
-            hashes: hashes.collect(),
-            decoy: decoy.as_str().into(),
+            own: own.clone(),
+            file,
             key,
-            known: Mutex::default(),
+            state: Mutex::new(State {
+                hashes,
+                known: HashSet::new(),
+                looked: Instant::now(),
+                stamp,
+            }),
         })
     }
 
@@ -93,13 +129,18 @@ impl Users {
         let Some(credentials) = header.and_then(Credentials::parse) else {
             return Admission::Unknown;
         };
+        self.refresh().await;
         let digest = self.digest(&credentials);
-        if self.lock().contains(&digest) {
-            return Admission::Known(credentials.name);
-        }
-        let hash = self.hashes.get(credentials.name.as_slice());
+        let hashes = {
+            let state = self.lock();
+            if state.known.contains(&digest) {
+                return Admission::Known(credentials.name);
+            }
+            Arc::clone(&state.hashes)
+        };
+        let hash = hashes.by_name.get(credentials.name.as_slice());
         let is_user = hash.is_some();
-        let hash = Arc::clone(hash.unwrap_or(&self.decoy));
+        let hash = Arc::clone(hash.unwrap_or(&hashes.decoy));
         let password = credentials.password;
         let Some(right) = attempts.verify(password, hash).await else {
             return Admission::Busy;
@@ -107,16 +148,42 @@ impl Users {
         if !(right && is_user) {
             return Admission::Unknown;
         }
-        let mut known = self.lock();
-        if known.len() >= REMEMBERED {
-            known.clear();
+        let mut state = self.lock();
+        // Who was proved by a file that has changed meanwhile is let in this once.
+        if Arc::ptr_eq(&state.hashes, &hashes) {
+            if state.known.len() >= REMEMBERED {
+                state.known.clear();
+            }
+            state.known.insert(digest);
         }
-        known.insert(digest);
         Admission::Known(credentials.name)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Read the file anew if it has changed, beside the threads that serve visitors.
+    async fn refresh(&self) {
+        let Some(path) = &self.file else { return };
+        let before = {
+            let mut state = self.lock();
+            if state.looked.elapsed() < LOOK_EVERY {
+                return;
+            }
+            state.looked = Instant::now();
+            state.stamp
+        };
+        let path = path.clone();
+        let looking = tokio::task::spawn_blocking(move || file::read_changed(&path, before));
+        let Ok(Some(changed)) = looking.await else {
+            return;
+        };
+        let (stamp, more) = changed.unzip();
+        let hashes = Arc::new(Hashes::new(&self.own, &more.unwrap_or_default()));
+        let mut state = self.lock();
+        (state.stamp, state.hashes) = (stamp, hashes);
+        state.known.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn digest(&self, credentials: &Credentials) -> [u8; 32] {
@@ -126,6 +193,29 @@ impl Users {
         digest.update(&credentials.name);
         digest.update(&credentials.password);
         digest.finalize().into()
+    }
+}
+
+impl Hashes {
+    /// Of one name the first has it.
+    fn new(own: &BTreeMap<String, String>, more: &BTreeMap<String, String>) -> Self {
+        let mut by_name: HashMap<Box<[u8]>, Arc<str>> = HashMap::new();
+        let mut decoy = (0, NOBODY);
+        for (name, hash) in own.iter().chain(more) {
+            let Ok(parts) = hash.parse::<bcrypt::HashParts>() else {
+                continue;
+            };
+            if decoy.0 < parts.get_cost() {
+                decoy = (parts.get_cost(), hash);
+            }
+            by_name
+                .entry(name.as_bytes().into())
+                .or_insert_with(|| hash.as_str().into());
+        }
+        Self {
+            by_name,
+            decoy: decoy.1.into(),
+        }
     }
 }
 

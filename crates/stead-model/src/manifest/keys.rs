@@ -463,6 +463,8 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("route", "compression", "compress"),
     ("route", "basic-auth", "users"),
     ("route", "auth", "users"),
+    ("route", "htpasswd", "users-file"),
+    ("route", "auth-basic-user-file", "users-file"),
     ("route", "error-pages", "errors"),
     ("route", "allow", "maintenance-allow"),
     ("route", "add-headers", "headers"),

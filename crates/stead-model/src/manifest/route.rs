@@ -104,6 +104,7 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
             values::request_header(name).map(|()| name.to_owned())
         }),
         users: rules::users(section),
+        users_file: section.string("users-file", values::file_of_route),
         maintenance: rules::maintenance(section),
         maintenance_allow: rules::networks(section, "maintenance-allow"),
         errors: rules::errors(section),

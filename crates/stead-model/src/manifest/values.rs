@@ -16,7 +16,9 @@ pub(crate) use http::{
     request_header, response_header, user_name,
 };
 pub(crate) use rate::rate;
-pub(crate) use source::{date, entry_point, package, path_below, python_version, relative_path};
+pub(crate) use source::{
+    date, entry_point, file_of_route, package, path_below, python_version, relative_path,
+};
 pub(crate) use web::{host, status_range, url_path, url_prefix};
 
 /// `[a-z][a-z0-9-]{0,31}`.

@@ -97,6 +97,7 @@ pub(super) fn waiting_room(manifest: &Manifest, root: &std::path::Path) -> Routi
     let name = format!("{}.web", manifest.app);
     let decides = |route: &ManifestRoute| {
         !route.users.is_empty()
+            || route.users_file.is_some()
             || route.maintenance.is_some()
             || route.rewrite.is_some()
             || !route.request_headers.is_empty()

@@ -3,7 +3,11 @@ use super::*;
 fn users() -> Users {
     let hash = bcrypt::hash("geheim", 4).unwrap();
     let other = bcrypt::hash("other", 4).unwrap();
-    Users::new(&[("anna".to_owned(), hash), ("ben".to_owned(), other)].into()).unwrap()
+    Users::new(
+        &[("anna".to_owned(), hash), ("ben".to_owned(), other)].into(),
+        None,
+    )
+    .unwrap()
 }
 
 fn header(pair: &str) -> Vec<u8> {
@@ -34,7 +38,11 @@ async fn who_has_a_name_and_its_password_comes_in_again_and_again() {
         }
     }
     assert_eq!(users.admit(None, &attempts).await, Admission::Unknown);
-    assert_eq!(users.lock().len(), 2, "only what was proved is remembered");
+    assert_eq!(
+        users.lock().known.len(),
+        2,
+        "only what was proved is remembered"
+    );
 }
 
 #[test]
@@ -89,10 +97,60 @@ async fn so_many_may_wait_for_their_password_and_no_more() {
 
 #[test]
 fn a_route_that_nobody_could_enter_is_refused() {
-    assert!(Users::new(&BTreeMap::new()).is_err());
+    assert!(Users::new(&BTreeMap::new(), None).is_err());
     for hash in ["", "geheim", "$2y$10$short", "$1$abc$def"] {
         let users = [("anna".to_owned(), hash.to_owned())].into();
-        let error = Users::new(&users).unwrap_err();
+        let error = Users::new(&users, None).unwrap_err();
         assert!(!error.contains("geheim"), "it may be the password: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_file_of_users_is_read_again_when_it_changes_and_lets_nobody_in_when_it_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("htpasswd");
+    let hash = |password| bcrypt::hash(password, 4).unwrap();
+    let (own, first, second) = (hash("own"), hash("first"), hash("second"));
+    let own = BTreeMap::from([("anna".to_owned(), own)]);
+    let attempts = Attempts::default();
+    let users = Users::new(&own, Some(path.clone())).unwrap();
+    let expect = async |what: &str, pair: &str, comes_in: bool| {
+        // As if somebody had looked long ago.
+        users.lock().looked = Instant::now() - 2 * LOOK_EVERY;
+        let got = users.admit(Some(&header(pair)), &attempts).await;
+        let known = matches!(got, Admission::Known(_));
+        assert_eq!(known, comes_in, "{what}: {pair}");
+    };
+    expect("no file", "anna:own", true).await;
+    expect("no file", "carl:first", false).await;
+    std::fs::write(&path, format!("carl:{first}\nanna:{first}\n")).unwrap();
+    expect("first", "carl:first", true).await;
+    expect("first", "carl:second", false).await;
+    expect("the table goes before the file", "anna:own", true).await;
+    expect("the table goes before the file", "anna:first", false).await;
+    std::fs::write(&path, format!("carl:{second}\n")).unwrap();
+    expect("changed", "carl:first", false).await;
+    expect("changed", "carl:second", true).await;
+    let kinds = "carl:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/\ndora:";
+    std::fs::write(&path, format!("{kinds}{second}\n")).unwrap();
+    expect("another kind of hash", "carl:second", false).await;
+    expect("another kind of hash", "dora:second", true).await;
+    std::fs::remove_file(&path).unwrap();
+    expect("gone", "dora:second", false).await;
+    expect("gone", "anna:own", true).await;
+    std::fs::create_dir(&path).unwrap();
+    expect("not a file", "dora:second", false).await;
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, format!("dora:{first}\n")).unwrap();
+    expect("back", "dora:first", true).await;
+}
+
+#[tokio::test]
+async fn a_file_without_users_lets_nobody_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("htpasswd");
+    let users = Users::new(&BTreeMap::new(), Some(path)).unwrap();
+    let attempts = Attempts::default();
+    let got = users.admit(Some(&header("a:b")), &attempts).await;
+    assert_eq!(got, Admission::Unknown);
 }

@@ -109,6 +109,13 @@ pub(in crate::manifest) static ROUTE: Table = Table {
             "{ anna = \"$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\" }",
         ),
         key(
+            "users-file",
+            "Route::users_file",
+            STRING,
+            "none",
+            "\"/etc/shop/htpasswd\"",
+        ),
+        key(
             "maintenance",
             "Route::maintenance",
             "true or a path",

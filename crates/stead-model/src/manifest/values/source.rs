@@ -54,6 +54,14 @@ pub(crate) fn path_below(text: &str) -> Result<String, Problem> {
     }
 }
 
+/// A file of the source, or of the machine: `htpasswd`, `/etc/shop/htpasswd`.
+pub(crate) fn file_of_route(text: &str) -> Result<String, Problem> {
+    let Some(below) = text.strip_prefix('/') else {
+        return path_below(text);
+    };
+    path_below(below).map(|path| format!("/{path}"))
+}
+
 /// `"3.11"` or `"3.11.4"`, 3.6 and up.
 pub(crate) fn python_version(text: &str) -> Result<String, Problem> {
     let shown = shorten(text);
