@@ -7,6 +7,11 @@ use std::cell::RefCell;
 pub(crate) const SIZE: usize = 32 * 1024;
 /// Buffers that a thread keeps for later.
 const KEPT: usize = 32;
+/// Vectors of up to so many bytes are small, and more of them are kept: each stream of HTTP/2 writes into two.
+const SMALL: usize = 4 * 1024;
+const KEPT_SMALL: usize = 256;
+/// A new vector has room for a head, bytes.
+const FIRST: usize = 1024;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -102,7 +107,8 @@ pub(crate) struct Scratch(pub(crate) Vec<u8>);
 
 impl Scratch {
     pub(crate) fn take() -> Self {
-        Self(SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default())
+        let kept = SCRATCH.with_borrow_mut(Vec::pop);
+        Self(kept.unwrap_or_else(|| Vec::with_capacity(FIRST)))
     }
 
     /// To write into: one is taken when none is held yet.
@@ -117,14 +123,18 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.0);
-        if bytes.capacity() > 0 && bytes.capacity() <= 2 * SIZE {
-            bytes.clear();
-            let _ = SCRATCH.try_with(|pool| {
-                let mut pool = pool.borrow_mut();
-                if pool.len() < KEPT {
-                    pool.push(bytes);
-                }
-            });
-        }
+        let kept = match bytes.capacity() {
+            0 => return,
+            1..=SMALL => KEPT_SMALL,
+            capacity if capacity <= 2 * SIZE => KEPT,
+            _ => return,
+        };
+        bytes.clear();
+        let _ = SCRATCH.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
+            if pool.len() < kept {
+                pool.push(bytes);
+            }
+        });
     }
 }

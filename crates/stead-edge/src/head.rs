@@ -25,8 +25,10 @@ const TARGET_LIMIT: usize = 16 * 1024;
 const HEADER_LIMIT: usize = 100;
 
 /// Heads that a thread keeps for later, and the largest of them, bytes.
-const KEPT: usize = 32;
+const KEPT: usize = 128;
 const KEPT_SIZE: usize = 4 * 1024;
+/// What a head that is read piece by piece has room for at first: bytes, and lines.
+const FIRST: (usize, usize) = (512, 16);
 
 thread_local! {
     static POOL: RefCell<Vec<Head>> = const { RefCell::new(Vec::new()) };
@@ -133,6 +135,7 @@ impl Head {
         }
         self.bytes.clear();
         self.lines.clear();
+        self.lines.reserve(FIRST.1);
         self.query = None;
         self.body = BodyLength::None;
         (self.http11, self.keep_alive) = (false, false);

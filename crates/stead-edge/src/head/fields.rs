@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{BodyLength, HEAD_LIMIT, HEADER_LIMIT, Head, Line, Refusal, refuse};
+use super::{BodyLength, FIRST, HEAD_LIMIT, HEADER_LIMIT, Head, Line, Refusal, refuse};
 use crate::forward;
 
 /// What a field counts beyond its bytes (RFC 9113 section 6.5.2).
@@ -46,6 +46,7 @@ impl Fields {
     /// Begin a list that is to become `head`.
     pub(crate) fn begin(head: &mut Head) -> Self {
         head.clear();
+        head.bytes.reserve(FIRST.0);
         (head.http11, head.http2) = (true, true);
         Self::default()
     }

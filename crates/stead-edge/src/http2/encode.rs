@@ -26,16 +26,33 @@ pub(crate) fn status(out: &mut Vec<u8>, code: u16) {
 
 /// Append a field, its name in lower case, not to be remembered.
 pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    self::name(out, name);
+    number(out, 0, 7, value.len());
+    out.extend_from_slice(value);
+}
+
+/// The same for a value of fewer than 127 bytes that is built in place.
+pub(crate) fn short_field(out: &mut Vec<u8>, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+    self::name(out, name);
+    let at = out.len();
+    out.push(0);
+    value(out);
+    let length = out.len() - at - 1;
+    debug_assert!(length < 127);
+    out[at] = length as u8;
+}
+
+fn name(out: &mut Vec<u8>, name: &[u8]) {
     match static_name(name) {
         Some(index) => number(out, 0, 4, index),
         None => {
             number(out, 0, 4, 0);
             number(out, 0, 7, name.len());
-            out.extend(name.iter().map(u8::to_ascii_lowercase));
+            let start = out.len();
+            out.extend_from_slice(name);
+            out[start..].make_ascii_lowercase();
         }
     }
-    number(out, 0, 7, value.len());
-    out.extend_from_slice(value);
 }
 
 /// An integer after the `first` bits of a byte (RFC 7541 section 5.1).

@@ -84,11 +84,16 @@ impl FrameHeader {
     }
 }
 
-/// Append a frame's header.
-pub(crate) fn append_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
+/// A frame's header.
+pub(crate) fn header(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEADER] {
     let [_, a, b, c] = (length as u32).to_be_bytes();
     let [d, e, f, g] = stream.to_be_bytes();
-    out.extend_from_slice(&[a, b, c, kind, flags, d, e, f, g]);
+    [a, b, c, kind, flags, d, e, f, g]
+}
+
+/// Append a frame's header.
+pub(crate) fn append_header(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
+    out.extend_from_slice(&header(length, kind, flags, stream));
 }
 
 /// Append a frame whose payload is a number: RST_STREAM or WINDOW_UPDATE.

@@ -22,15 +22,11 @@ pub(crate) fn append_head<'a>(
         for (name, value) in headers {
             encode::field(out, name, value);
         }
-        let mut text = Vec::with_capacity(32);
         if let Some(length) = length {
-            append_number(&mut text, length);
-            encode::field(out, b"content-length", &text);
+            encode::short_field(out, b"content-length", |out| append_number(out, length));
         }
         if dated {
-            text.clear();
-            date::append_now(&mut text);
-            encode::field(out, b"date", &text);
+            encode::short_field(out, b"date", date::append_now);
         }
         finish(out, start, end);
     });
@@ -63,14 +59,7 @@ fn finish(out: &mut Vec<u8>, start: usize, end: bool) {
     let end_stream = if end { flag::END_STREAM } else { 0 };
     let length = out.len() - start - HEADER;
     if length <= PAYLOAD_LIMIT {
-        let mut header = Vec::with_capacity(HEADER);
-        frame::append_header(
-            &mut header,
-            length,
-            kind::HEADERS,
-            flag::END_HEADERS | end_stream,
-            0,
-        );
+        let header = frame::header(length, kind::HEADERS, flag::END_HEADERS | end_stream, 0);
         out[start..start + HEADER].copy_from_slice(&header);
         return;
     }
