@@ -335,6 +335,7 @@ impl Request<'_> {
             }
             // It has seen none of it: it can still be told.
             self.visitor.output.clear();
+            self.visitor.reading.rest();
             self.response.restart();
         }
         self.refuse_body();

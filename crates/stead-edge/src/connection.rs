@@ -25,6 +25,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::Shared;
 use crate::answer::{self, Next};
 use crate::deadline::Deadline;
@@ -297,7 +299,7 @@ async fn read_head<'a>(
     }
 }
 
-/// Write what is held; a visitor who reads nothing for the stall time is cut.
+/// Write what is held; a visitor who reads nothing, or next to nothing, for the stall time is cut.
 pub(crate) async fn flush(
     visitor: &mut Visitor,
     deadline: &mut Deadline,
@@ -310,11 +312,10 @@ pub(crate) async fn flush(
         let mut progress = true;
         while progress {
             progress = false;
-            match visitor.poll_flush(context, &mut progress) {
-                Poll::Ready(result) => return Poll::Ready(result),
-                Poll::Pending if progress => deadline.set(stall),
-                Poll::Pending => {}
+            if let Poll::Ready(result) = visitor.poll_flush(context, &mut progress) {
+                return Poll::Ready(result);
             }
+            deadline.set_at(visitor.reading.until(Instant::now(), stall));
         }
         deadline
             .poll(context)

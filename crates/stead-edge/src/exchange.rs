@@ -301,7 +301,8 @@ impl Exchange<'_, '_> {
     /// byte by byte would hold a worker's thread for as long as the visitor likes.
     fn move_deadline(&mut self) {
         if !self.visitor.output.is_empty() {
-            self.wait_at_most(self.stall);
+            let until = self.visitor.reading.until(Instant::now(), self.stall);
+            self.wait_until(until);
         } else if self.wants_body() {
             let state = &mut self.state;
             let until = match state.body_until {

@@ -10,8 +10,10 @@ use crate::buffer::{Buffer, Scratch};
 use crate::transport::Transport;
 
 use held::Held;
+use reading::Reading;
 
 mod held;
+pub(crate) mod reading;
 
 /// Response bytes held for a visitor who reads slowly. Beyond it the instance waits.
 const LIMIT: usize = 1024 * 1024;
@@ -26,6 +28,8 @@ pub(crate) struct Visitor {
     pub(crate) transport: Transport,
     pub(crate) input: Buffer,
     pub(crate) output: Output,
+    /// How fast `output` is taken.
+    pub(crate) reading: Reading,
     /// The visitor has closed its side.
     pub(crate) ended: bool,
 }
@@ -179,6 +183,7 @@ impl Visitor {
                 limit,
                 ..Output::default()
             },
+            reading: Reading::default(),
             ended: false,
         }
     }
@@ -223,7 +228,11 @@ impl Visitor {
     ) -> Poll<io::Result<()>> {
         let output = &mut self.output;
         if let Transport::Stream(pipe) = &self.transport {
-            return pipe.poll_take(output, progress);
+            let taken = pipe.poll_take(output, progress);
+            if taken.is_ready() {
+                self.reading.rest();
+            }
+            return taken;
         }
         while output.sent < output.first.0.len() {
             let bytes = &output.first.0[output.sent..];
@@ -241,6 +250,7 @@ impl Visitor {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *progress = true;
+            self.reading.take(length);
             output.begun = true;
             output.sent += length;
             output.held.subtract(length);
@@ -263,6 +273,8 @@ impl Visitor {
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
                     *progress = true;
+                    self.reading
+                        .take(usize::try_from(length).unwrap_or(usize::MAX));
                     *left -= length;
                     if *left == 0 {
                         output.segments.pop_front();
@@ -270,6 +282,7 @@ impl Visitor {
                 }
             }
         }
+        self.reading.rest();
         Poll::Ready(Ok(()))
     }
 

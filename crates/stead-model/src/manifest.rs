@@ -329,7 +329,7 @@ pub struct Edge {
     /// How long a connection may be silent between two requests.
     pub idle_timeout: Option<Duration>,
     /// The longest pause within a request's body, or within the reading of a response. Who sends a body must send at
-    /// least 4 KB of it in this time, from the first 256 KB on 64 KB.
+    /// least 4 KB of it in this time, from the first 256 KB on 64 KB; who reads a response must take 16 KB.
     pub stall_timeout: Option<Duration>,
     /// How many connections one address may have open; more are closed at once. IPv6 addresses count by their /64.
     /// Trusted proxies may have any number.

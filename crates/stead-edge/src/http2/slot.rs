@@ -17,6 +17,7 @@ use crate::frames;
 use crate::head::Head;
 use crate::transport::Transport;
 use crate::visitor::Visitor;
+use crate::visitor::reading::STEP;
 
 /// A place for a stream.
 pub(super) struct Slot {
@@ -40,8 +41,9 @@ pub(super) struct Slot {
     pub(super) expected: Option<u64>,
     /// In the queue of those who send.
     pub(super) queued: bool,
-    /// Something is to be sent; it does not move since.
+    /// Something is to be sent; since then less than [`STEP`] of it was.
     pub(super) waits_since: Option<Instant>,
+    pub(super) taken: usize,
 }
 
 impl Slot {
@@ -72,12 +74,22 @@ impl Slot {
             expected: None,
             queued: false,
             waits_since: None,
+            taken: 0,
         }
     }
 
     /// It is to be polled in this round.
     pub(super) fn mark(&self) {
         self.wake.queue();
+    }
+
+    /// So many bytes of what is to be sent were, and there is more. A window that is opened byte by byte is as good as
+    /// one that stays shut.
+    pub(super) fn advance(&mut self, length: usize, now: Instant) {
+        self.taken += length;
+        if self.waits_since.is_none() || self.taken >= STEP {
+            (self.waits_since, self.taken) = (Some(now), 0);
+        }
     }
 
     /// It is polled now; what happens from here on marks it again.

@@ -11,8 +11,8 @@ use crate::visitor::Piece;
 
 /// What came of a stream's turn.
 enum Turn {
-    /// It sent something, and has more.
-    Again,
+    /// It sent so many bytes, and has more.
+    Again(usize),
     /// Its own window is shut.
     Shut,
     /// The connection's window is shut.
@@ -135,9 +135,9 @@ impl Session<'_> {
                 continue;
             }
             match self.turn(index) {
-                Turn::Again => {
+                Turn::Again(length) => {
                     any = true;
-                    self.slots[index].waits_since = Some(self.now);
+                    self.slots[index].advance(length, self.now);
                     self.queue(index);
                 }
                 Turn::Drained => {
@@ -221,7 +221,7 @@ impl Session<'_> {
             }
         }
         if !source.is_drained() {
-            return Turn::Again;
+            return Turn::Again(length);
         }
         if source.take_end() && !mem::replace(&mut slot.local_ended, true) {
             output.write_with(|out| {

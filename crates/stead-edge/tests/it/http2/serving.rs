@@ -10,7 +10,7 @@ use stead_model::routing::{Address, Instance, InstanceId};
 
 use super::client::{
     Client, END_HEADERS, END_STREAM, Event, block, data, folder_table, frame, get, ping, post,
-    request, reset,
+    request, reset, window,
 };
 use crate::running::{Running, Worker, table, upstream};
 
@@ -375,6 +375,34 @@ fn connections_that_do_nothing_are_let_go_and_lines_are_written() {
     drop(running);
     let lines = std::fs::read_to_string(log).unwrap();
     assert!(lines.contains("\"GET / HTTP/2.0\" 200 1 "), "{lines}");
+}
+
+#[test]
+fn a_window_that_is_opened_byte_by_byte_is_as_good_as_shut() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), vec![b'x'; 100_000]).unwrap();
+    let short = Settings {
+        stall_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let running = Running::with(short, folder_table(folder.path()));
+    let mut client = Client::with(&running, &[(4, 0)]);
+    client.send(&get(1));
+    let mut opening = client.stream.try_clone().unwrap();
+    let opener = std::thread::spawn(move || {
+        // Fewer than any budget for small openings.
+        for _ in 0..900 {
+            if opening.write_all(&window(1, 1)).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let events = client.until(|event| matches!(event, Event::Reset(1, 8)));
+    assert_eq!(events.last(), Some(&Event::Reset(1, 8)), "{events:?}");
+    drop(client);
+    drop(running);
+    opener.join().unwrap();
 }
 
 #[test]
