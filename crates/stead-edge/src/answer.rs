@@ -2,7 +2,6 @@
 //! answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stead_model::routing::InstanceId;
@@ -227,7 +226,7 @@ impl Request<'_> {
                 if let Some(rules) = &entry.rules {
                     self.response.follow(Arc::clone(rules));
                 }
-                self.shared.metrics.limited.fetch_add(1, Ordering::Relaxed);
+                self.shared.metrics.limited(limit.name());
                 return self.held_up(wait);
             }
         }

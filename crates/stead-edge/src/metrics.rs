@@ -64,8 +64,8 @@ pub(crate) struct Metrics {
     pub(crate) crowded: AtomicU64,
     /// Connections that were closed because no PROXY protocol header came.
     pub(crate) unintroduced: AtomicU64,
-    /// Requests that a route's rate held up.
-    pub(crate) limited: AtomicU64,
+    /// Requests that a route's rate held up, by the name of the limit. One that holds up is dearer than this lock.
+    limited: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 /// Counters of one release of a process.
@@ -131,7 +131,7 @@ impl Metrics {
             handshakes: Handshakes::default(),
             crowded: AtomicU64::new(0),
             unintroduced: AtomicU64::new(0),
-            limited: AtomicU64::new(0),
+            limited: Mutex::default(),
         }
     }
 
@@ -161,6 +161,27 @@ impl Metrics {
             all.remove(&(Arc::clone(&name), oldest));
         }
         series
+    }
+
+    /// A route's rate has held a request up.
+    pub(crate) fn limited(&self, limit: &str) {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        match limited.get_mut(limit) {
+            Some(count) => *count += 1,
+            None => drop(limited.insert(limit.into(), 1)),
+        }
+    }
+
+    /// How many requests each limit has held up.
+    pub(crate) fn all_limited(&self) -> BTreeMap<Box<str>, u64> {
+        let limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        limited.clone()
+    }
+
+    /// Forget the limits that no table names any more.
+    pub(crate) fn keep_limited(&self, named: impl Fn(&str) -> bool) {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        limited.retain(|limit, _| named(limit));
     }
 
     /// Forget the counters of processes that no table names any more.

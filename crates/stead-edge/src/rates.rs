@@ -53,6 +53,11 @@ struct Place {
 }
 
 impl Limit {
+    /// Which, for the metrics.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The error is for a person.
     pub(crate) fn new(limit: &RateLimit) -> Result<Self, String> {
         let share = u64::try_from(limit.rate.per.as_nanos()).unwrap_or(u64::MAX);

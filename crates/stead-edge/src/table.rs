@@ -1,6 +1,6 @@
 //! What is in force: a router and the upstreams that it names. Replaced as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -168,6 +168,9 @@ impl Tables {
                 retired.insert(name, Arc::downgrade(&upstream));
             }
         }
+        let limits = table.routes.iter().filter_map(|route| route.limit.as_ref());
+        let limits: HashSet<&str> = limits.map(|limit| limit.name.as_str()).collect();
+        self.metrics.keep_limited(|name| limits.contains(name));
         self.metrics
             .keep(|name| by_name.contains_key(name) || retired.contains_key(name));
         Ok(())

@@ -172,7 +172,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         certificates: shared.certificates.ends(),
         crowded: metrics.crowded.load(Ordering::Relaxed),
         unintroduced: metrics.unintroduced.load(Ordering::Relaxed),
-        limited: metrics.limited.load(Ordering::Relaxed),
+        limited: metrics.all_limited(),
         dropped_lines: log.map_or(0, |handle| handle.dropped_ever()),
         spooled: shared.spool.as_ref().map_or(0, |spool| spool.used()),
         own: Sum::from(&metrics.own),

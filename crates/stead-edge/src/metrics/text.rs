@@ -24,7 +24,7 @@ pub(super) struct Snapshot {
     pub(super) accept_pauses: u64,
     pub(super) crowded: u64,
     pub(super) unintroduced: u64,
-    pub(super) limited: u64,
+    pub(super) limited: BTreeMap<Box<str>, u64>,
     pub(super) dropped_lines: u64,
     pub(super) spooled: u64,
     pub(super) handshakes: Counted,
@@ -100,11 +100,6 @@ impl Snapshot {
                 self.unintroduced,
             ),
             (
-                "stead_requests_limited",
-                "Requests that were answered 429, since their address sent more than the route's rate",
-                self.limited,
-            ),
-            (
                 "stead_access_log_dropped_lines",
                 "Lines of the access log that the disk did not take",
                 self.dropped_lines,
@@ -130,6 +125,16 @@ impl Snapshot {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        let (name, help) = (
+            "stead_requests_limited",
+            "Requests that were answered 429, since their address sent more than the route's rate",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (route, count) in &self.limited {
+            family
+                .encode_family(&[("route", &**route)])?
+                .encode_counter::<NoLabelSet, _, u64>(count, None)?;
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ fn who_sends_too_much_is_told_when_to_come_again() {
         (429, Some("close"))
     );
     let text = crate::metrics::scrape(&folder.path().join("metrics.sock"));
-    let counted = crate::metrics::value(&text, "stead_requests_limited_total");
+    let counted = crate::metrics::value(&text, "stead_requests_limited_total{route=\"test /\"}");
     assert_eq!(counted, Some(6.0), "{text}");
 }
 
