@@ -245,8 +245,8 @@ fn a_websocket_over_http2_is_an_upgrade_to_the_app() {
             got.extend_from_slice(&bytes);
         }
     }
-    let (opened, mut ended) = (super::client::window(0, 1 << 24), false);
-    client.send(&[opened, super::client::window(1, 1 << 24)].concat());
+    let (opened, mut ended) = (window(0, 1 << 24), false);
+    client.send(&[opened, window(1, 1 << 24)].concat());
     while !ended {
         match client.next() {
             Event::Data(1, bytes, end) => {
