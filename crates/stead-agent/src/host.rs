@@ -5,7 +5,7 @@
 
 mod listeners;
 mod look;
-mod program;
+pub(crate) mod program;
 mod set_up;
 mod take_down;
 

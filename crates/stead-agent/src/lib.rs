@@ -61,6 +61,7 @@ use stead_model::release::Release;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 mod api;
+pub mod apps;
 pub mod certificates;
 mod clock;
 mod environment;
@@ -74,6 +75,8 @@ mod runtime;
 pub mod source;
 mod spawn;
 mod state;
+pub mod store;
+mod table;
 
 pub use api::{Agent, AskEdge, Asked, Client, Failure, serve};
 pub use keeper::{Custody, Keeper, keeper};

@@ -28,6 +28,15 @@ pub(crate) fn memory_available() -> Option<u64> {
     }
 }
 
+/// How many more programs of this size fit into what is free, with something left to the rest of the machine: at least
+/// 64 MB, or a tenth.
+pub(crate) fn fits(free: u64, each: u64) -> u32 {
+    const HEADROOM: u64 = 64 * 1024 * 1024;
+    let headroom = HEADROOM.max(free / 10);
+    let n = free.saturating_sub(headroom) / each.max(1024 * 1024);
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 /// CPUs' worth of time that the tightest cgroup above us grants. `root` is `/` but for tests.
 fn cpu_quota(root: &Path) -> Option<f64> {
     let two = own_cgroups(root, "").into_iter().filter_map(|dir| {

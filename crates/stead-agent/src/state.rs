@@ -233,7 +233,7 @@ impl State {
 }
 
 /// Somebody made the file with an editor or `echo`.
-fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -244,7 +244,7 @@ fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// 32 random bytes, written whole or not at all.
-fn generate_secret(file: &Path) -> io::Result<OsString> {
+pub(crate) fn generate_secret(file: &Path) -> io::Result<OsString> {
     let value = base64url(&listener::random::<32>()?);
     let dir = file.parent().unwrap_or(Path::new("/"));
     // Created with mode 0600.

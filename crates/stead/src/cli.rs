@@ -112,7 +112,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Cert(arguments)) => cert::run(&arguments, &terminal),
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
         Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
-        Some(Verb::Agent(arguments)) => agent::run(arguments),
+        Some(Verb::Agent(arguments)) => agent::run(arguments, &terminal),
         Some(Verb::Api(arguments)) => api::run(arguments, &terminal),
         Some(Verb::BuildRelease(arguments)) => build_release::run(&arguments, &terminal),
         Some(Verb::Password(arguments)) => password::run(&arguments, &terminal),

@@ -10,11 +10,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stead_agent::apps::Apps;
 use stead_agent::host::Failed;
 use stead_edge::control::{self, Unanswered};
 use stead_model::control::{Answer, Status, Wish};
-use stead_model::host::Progress;
+use stead_model::host::{Progress, RUN};
 use stead_model::tree::Received;
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::problem::{Problem, because};
 use crate::render::Terminal;
@@ -28,18 +30,46 @@ const LONGEST: u64 = 1 << 20;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Be the agent until told to end.
-pub(crate) fn agent(socket: PathBuf, edge: PathBuf) -> Result<ExitCode, Problem> {
+pub(crate) fn agent(
+    socket: PathBuf,
+    edge: PathBuf,
+    state: PathBuf,
+    terminal: &Terminal,
+) -> Result<ExitCode, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new("cannot start").cause(because(&error)))?;
+    let program = std::env::current_exe()
+        .map_err(|error| Problem::new("cannot find this program").cause(because(&error)))?;
+    let (apps, asked) = unbounded_channel();
+    let (remarks, mut remarked) = unbounded_channel::<String>();
+    let keeping = stead_agent::apps::keep(
+        Apps {
+            state,
+            run: Path::new(RUN).join("apps"),
+            edge: edge.clone(),
+            program,
+            remarks,
+        },
+        asked,
+    );
     let agent = stead_agent::Agent {
         socket,
         version: VERSION.to_owned(),
         edge: Arc::new(move || edge_status(&edge)),
-        apps: None,
+        apps: Some(apps),
     };
-    let served = runtime.block_on(stead_agent::serve(agent));
+    let terminal = terminal.clone();
+    let served = runtime.block_on(async {
+        tokio::spawn(Box::pin(keeping));
+        tokio::spawn(async move {
+            while let Some(text) = remarked.recv().await {
+                terminal.err(&format!("{text}\n"));
+            }
+        });
+        stead_agent::serve(agent).await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     match served {
         Ok(()) => Ok(ExitCode::SUCCESS),

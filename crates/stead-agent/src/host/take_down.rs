@@ -7,6 +7,8 @@ use stead_model::host::{
     BINARY, EDGE_USER, FILES, LOGS, PROTOCOL, Progress, RUN, STATE, TakeDown, UNITS,
 };
 
+use stead_model::units::DIRECTORY;
+
 use super::program::run;
 use super::set_up::aside;
 use super::{Failed, look, step};
@@ -41,6 +43,7 @@ pub fn take_down(
             Ok(())
         })?;
     }
+    remove_apps(tell)?;
     for file in FILES
         .iter()
         .filter(|file| found.files.contains_key(file.path))
@@ -76,6 +79,38 @@ pub fn take_down(
     // At last: until here, this can be started again.
     if found.binary.is_some() {
         step(format!("remove `{BINARY}`"), tell, || remove(BINARY))?;
+    }
+    Ok(())
+}
+
+/// The units and users of apps. Their data goes with [`STATE`], or stays.
+fn remove_apps(tell: &mut dyn FnMut(Progress)) -> Result<(), Failed> {
+    let entries = fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    // Our own are `stead-…`.
+    let units: Vec<String> = names.filter(|name| name.starts_with("stead.")).collect();
+    if !units.is_empty() {
+        step("stop the apps".to_owned(), tell, || {
+            run(
+                "systemctl",
+                ["stop"].into_iter().chain(units.iter().map(String::as_str)),
+            )
+            .map(drop)
+        })?;
+        step("remove the units of the apps".to_owned(), tell, || {
+            for unit in &units {
+                remove(&format!("{DIRECTORY}/multi-user.target.wants/{unit}"))?;
+                remove(&format!("{DIRECTORY}/{unit}"))?;
+            }
+            Ok(())
+        })?;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let users = passwd.lines().filter_map(|line| line.split(':').next());
+    for user in users.filter(|user| user.starts_with("stead-") && *user != EDGE_USER) {
+        step(format!("remove the user `{user}`"), tell, || {
+            run("userdel", [user]).map(drop)
+        })?;
     }
     Ok(())
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use stead_model::messages::{EdgeCommand, Probe};
 use stead_model::plan::Phase;
-use stead_model::release::{ProcessSpec, Release};
 use stead_model::routing::{Address, InstanceId};
 
-use super::start::protocol;
 use super::{Event, Runtime};
+use crate::table::{health_host, protocol};
 use crate::{machine, processes};
 
 /// Between two probes, at first and after [`EAGER`].
@@ -239,14 +238,4 @@ impl Runtime {
         });
         self.reason(release, process, format!("it insists on port {found}"));
     }
-}
-
-/// The Host header of a probe: what the process says, else the first name that visitors use.
-pub(super) fn health_host(release: &Release, spec: &ProcessSpec) -> String {
-    if let Some(host) = &spec.health.host {
-        return host.clone();
-    }
-    let names = release.routes.iter().flat_map(|route| &route.hosts);
-    let mut plain = names.filter(|host| !host.starts_with('*'));
-    plain.next().cloned().unwrap_or_else(|| "localhost".into())
 }

@@ -1,25 +1,19 @@
 //! Routing tables: from the planner's to the edge's, and what the edge says about them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stead_model::messages::EdgeCommand;
 use stead_model::plan::Table;
-use stead_model::routing::{Check, Instance, InstanceId, RoutingTable, Upstream};
+use stead_model::routing::{InstanceId, RoutingTable};
 
 use super::endings::seconds;
-use super::probe::health_host;
-use super::start::protocol;
 use super::{Control, Runtime};
-use crate::Report;
+use crate::{Report, table};
 
 /// How long the edge may take to confirm a table before it is said that it does not.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// So many different failures of one instance are said within [`PATIENCE`].
 const FAILURES_NOTED: usize = 5;
-/// How many requests may wait for a free thread, and for how long.
-const QUEUE_LIMIT: u32 = 1024;
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Runtime {
     /// Send a table to the edge.
@@ -56,49 +50,16 @@ impl Runtime {
         let Some(of) = self.generations.get(&key) else {
             return RoutingTable::default();
         };
-        let release = &of.release;
-        let mut upstreams: BTreeMap<String, Upstream> = BTreeMap::new();
-        for (name, spec) in &release.processes {
-            let Some(listen) = spec.listen else { continue };
-            let instances = self
-                .observed
+        let mut routing = table::of_release(&of.release, &|process| {
+            self.observed
                 .instances
                 .iter()
-                .filter(|i| i.process == *name && table.instances.contains(&i.id))
-                .filter_map(|i| {
-                    Some(Instance {
-                        id: i.id,
-                        address: self.live.get(&i.id)?.address.clone()?,
-                        capacity: spec.capacity.max(1),
-                    })
-                })
-                .collect();
-            let upstream = Upstream {
-                app: release.app.clone(),
-                process: name.clone(),
-                release: release.number,
-                protocol: protocol(listen),
-                instances,
-                timeout: spec.timeout,
-                timeouts: spec.timeouts,
-                sticky: spec.sticky,
-                check: spec.health.every.map(|every| Check {
-                    path: spec.health.path.clone(),
-                    host: health_host(release, spec),
-                    status: spec.health.status,
-                    every,
-                }),
-                queue_limit: QUEUE_LIMIT,
-                queue_timeout: QUEUE_TIMEOUT,
-            };
-            upstreams.insert(format!("{}.{name}", release.app), upstream);
-        }
-        RoutingTable {
-            generation,
-            routes: release.routes.clone(),
-            upstreams,
-            edge: release.edge.clone(),
-        }
+                .filter(|i| i.process == process && table.instances.contains(&i.id))
+                .filter_map(|i| Some((i.id, self.live.get(&i.id)?.address.clone()?)))
+                .collect()
+        });
+        routing.generation = generation;
+        routing
     }
 
     /// Every new request uses this table from now on.

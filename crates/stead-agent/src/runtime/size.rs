@@ -8,14 +8,12 @@ use stead_model::plan::{self, Phase, WantedProcess};
 use stead_model::release::Protocol;
 use stead_model::routing::InstanceId;
 
-use super::start::protocol;
 use super::{Event, Runtime};
+use crate::table::protocol;
 use crate::{Report, machine, processes};
 
 /// Between two measurements.
 const EVERY: Duration = Duration::from_secs(5);
-/// Left to the rest of the machine when instances are counted: at least this, or a tenth of what is free.
-const HEADROOM: u64 = 64 * 1024 * 1024;
 
 /// Without a limit to watch, memory is measured only every so many times.
 const SELDOM: u32 = 12;
@@ -205,7 +203,7 @@ impl Runtime {
             return;
         }
         let most = self.cpus.saturating_mul(2).saturating_add(1);
-        let room = available.map(|free| more(free, memory));
+        let room = available.map(|free| machine::fits(free, memory));
         let count = most.min(room.unwrap_or(most).saturating_add(1)).max(1);
         let cpus = plural(u64::from(self.cpus), "CPU", "CPUs");
         let why = if count < most {
@@ -263,7 +261,7 @@ impl Runtime {
         else {
             return u32::MAX;
         };
-        let more = more(free, *memory);
+        let more = machine::fits(free, *memory);
         if more >= count.unwrap_or(old) {
             return u32::MAX;
         }
@@ -418,13 +416,6 @@ fn measure(subjects: &[Subject], told: &HashSet<i32>) -> Measurement {
         available: machine::memory_available(),
         gone: told.difference(&alive).copied().collect(),
     }
-}
-
-/// How many more instances of this size fit into what is free.
-fn more(free: u64, each: u64) -> u32 {
-    let headroom = HEADROOM.max(free / 10);
-    let n = free.saturating_sub(headroom) / each.max(1024 * 1024);
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Units are powers of 1024, as in `stead.toml`, `top` and `free`.

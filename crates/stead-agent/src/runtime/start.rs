@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stead_model::plan::{Instance, Phase};
-use stead_model::release::{Listen, Protocol, Start};
+use stead_model::release::{Listen, Start};
 use stead_model::routing::{Address, InstanceId};
 
 use super::Runtime;
@@ -255,11 +255,4 @@ fn fill_in(argument: &str, port: &str, socket: &OsStr) -> OsString {
         filled.push(part);
     }
     filled
-}
-
-/// What an instance speaks.
-pub(crate) fn protocol(listen: Listen) -> Protocol {
-    match listen {
-        Listen::Descriptor(protocol) | Listen::Path(protocol) | Listen::Port(protocol) => protocol,
-    }
 }

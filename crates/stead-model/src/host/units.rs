@@ -117,6 +117,8 @@ const AGENT_SERVICE: &str = "\
 [Unit]
 Description=Stead's agent, which keeps this host as its apps want it
 After=network.target dbus.service
+# However often it ends, it is started again.
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -129,24 +131,25 @@ UMask=0077
 
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=/run/stead /var/lib/stead
+# Units of apps are files there.
+ReadWritePaths=/run/stead /var/lib/stead /etc/systemd/system
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-PrivateNetwork=yes
 ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
-CapabilityBoundingSet=
+# Code is an app's user's while it is built, and root's afterwards; what an installer left is removed.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM

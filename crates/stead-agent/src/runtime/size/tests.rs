@@ -4,11 +4,11 @@ const MB: u64 = 1024 * 1024;
 
 #[test]
 fn as_many_fit_as_leave_headroom() {
-    assert_eq!(more(1000 * MB, 100 * MB), 9);
-    assert_eq!(more(200 * MB, 100 * MB), 1);
-    assert_eq!(more(100 * MB, 100 * MB), 0);
-    assert_eq!(more(0, 100 * MB), 0);
-    assert_eq!(more(u64::MAX, 0), u32::MAX);
+    assert_eq!(machine::fits(1000 * MB, 100 * MB), 9);
+    assert_eq!(machine::fits(200 * MB, 100 * MB), 1);
+    assert_eq!(machine::fits(100 * MB, 100 * MB), 0);
+    assert_eq!(machine::fits(0, 100 * MB), 0);
+    assert_eq!(machine::fits(u64::MAX, 0), u32::MAX);
 }
 
 #[test]

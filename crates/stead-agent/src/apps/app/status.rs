@@ -1,0 +1,160 @@
+//! How an app is, for people.
+
+use std::path::Path;
+
+use stead_model::agent::{
+    AppStatus, Deploying, Disk, InstanceState, InstanceStatus, JobStatus, ProcessStatus,
+};
+use stead_model::plan::Phase;
+
+use super::App;
+
+/// So many files are counted: an app with more is said to take up at least that.
+const COUNTED: usize = 200_000;
+
+impl App {
+    /// How it is.
+    pub(super) async fn status(&self) -> AppStatus {
+        let number = self.serving_number();
+        let release = number.and_then(|number| {
+            let record = self.shared.store().release(&self.name, number);
+            record.ok().flatten().map(|record| record.info)
+        });
+        let mut problems = Vec::new();
+        let processes = self.processes(&mut problems).await;
+        let (dir, state) = (self.dir(), self.shared.places.state.clone());
+        let disk = tokio::task::spawn_blocking(move || disk(&dir, &state)).await;
+        AppStatus {
+            app: self.name.clone(),
+            release,
+            processes,
+            traffic: None,
+            hosts: self.hosts(),
+            certificates: Vec::new(),
+            jobs: self.job_statuses(),
+            disk: disk.unwrap_or_default(),
+            deploying: self.ongoing.as_ref().map(|ongoing| Deploying {
+                release: ongoing.number,
+                who: ongoing.who.clone(),
+                since: ongoing.at,
+                step: ongoing
+                    .step
+                    .as_ref()
+                    .map(|s| s.name.clone())
+                    .unwrap_or_default(),
+            }),
+            problems,
+        }
+    }
+
+    async fn processes(&self, problems: &mut Vec<String>) -> Vec<ProcessStatus> {
+        let counts = self.shared.store().counts(&self.name).unwrap_or_default();
+        let serving = self.desired.serving.as_ref();
+        let names = serving.iter().flat_map(|wanted| &wanted.processes);
+        let mut processes = Vec::new();
+        for (name, wanted) in names {
+            let mut instances = Vec::new();
+            for instance in self
+                .observed
+                .instances
+                .iter()
+                .filter(|i| i.process == *name)
+            {
+                let Some(live) = self.live.get(&instance.id) else {
+                    continue;
+                };
+                let unit = live.units.service.as_str();
+                let systemd = &self.shared.systemd;
+                let restarts: Option<u32> = systemd.property(unit, "NRestarts").await;
+                let pid: Option<u32> = systemd.property(unit, "MainPID").await;
+                let since: Option<u64> = systemd.property(unit, "ExecMainStartTimestamp").await;
+                let pid = pid.filter(|pid| *pid > 0);
+                let restarts = restarts.unwrap_or(0);
+                let state = match instance.phase {
+                    Phase::Starting if instance.visited => InstanceState::Starting,
+                    Phase::Starting | Phase::Healthy if pid.is_none() => InstanceState::Failed,
+                    Phase::Starting | Phase::Healthy => InstanceState::Running,
+                    _ => InstanceState::Draining,
+                };
+                if state == InstanceState::Failed {
+                    problems.push(format!(
+                        "{} does not run, and was started again {restarts} times",
+                        live.name
+                    ));
+                }
+                let generation = self.generations.get(&instance.release);
+                instances.push(InstanceStatus {
+                    name: live.name.clone(),
+                    release: generation.map_or(0, |g| g.release.number),
+                    unit: unit.to_owned(),
+                    state,
+                    since: since.map_or(0, |micros| (micros / 1_000_000).cast_signed()),
+                    memory: self.memory_of(unit).await,
+                    restarts,
+                    pid,
+                });
+            }
+            processes.push(ProcessStatus {
+                name: name.clone(),
+                wanted: wanted.count.unwrap_or(0),
+                scaled: counts.contains_key(name),
+                instances,
+            });
+        }
+        processes
+    }
+
+    fn job_statuses(&self) -> Vec<JobStatus> {
+        let serving = self.desired.serving.as_ref();
+        let generation = serving.and_then(|wanted| self.generations.get(&wanted.release));
+        let jobs = generation
+            .iter()
+            .flat_map(|generation| &generation.release.jobs);
+        jobs.map(|(name, job)| {
+            let running = self.jobs.running.values().find(|run| run.job == *name);
+            let last = self.jobs.last.get(name);
+            JobStatus {
+                name: name.clone(),
+                schedule: job.schedule.clone(),
+                running_since: running.map(|run| run.since),
+                last: last.map(|(at, _)| *at),
+                last_failure: last.and_then(|(_, how)| how.clone()),
+                next: self.jobs.next(name),
+            }
+        })
+        .collect()
+    }
+}
+
+fn disk(dir: &Path, state: &Path) -> Disk {
+    let size = |below: &[&str]| -> u64 {
+        let mut left = COUNTED;
+        below
+            .iter()
+            .map(|name| size_of(&dir.join(name), &mut left))
+            .sum()
+    };
+    let free = rustix::fs::statvfs(state).map_or(0, |found| found.f_bavail * found.f_frsize);
+    Disk {
+        releases: size(&["releases", "build", "objects", "trees"]),
+        volumes: size(&["volumes"]),
+        free,
+    }
+}
+
+/// Bytes on disk. No link is followed.
+fn size_of(path: &Path, left: &mut usize) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return 0;
+    };
+    *left = left.saturating_sub(1);
+    let own = found.blocks() * 512;
+    if !found.is_dir() || *left == 0 {
+        return own;
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    own + entries
+        .map(|entry| size_of(&entry.path(), left))
+        .sum::<u64>()
+}
