@@ -30,9 +30,16 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run beside Rust itself. Everything else comes from package registries.
-const NEEDS: [setup::Need; 11] = [
+const NEEDS: [setup::Need; 15] = [
     // Let's Encrypt's own certificate authority for tests, with a DNS server.
     need("pebble", "pebble"),
+    // Another authority, and what gives it a network of its own.
+    need("caddy", "caddy"),
+    need("ip", "iproute2"),
+    // Another clock for a program.
+    need("faketime", "faketime"),
+    // Looks at what the edge offers over TLS.
+    need("sslscan", "sslscan"),
     need("git", "git"),
     need("python3", "python3"),
     need("node", "nodejs"),

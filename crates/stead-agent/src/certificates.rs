@@ -33,6 +33,7 @@ mod link;
 mod listing;
 mod offers;
 mod order;
+mod pending;
 mod plan;
 mod reach;
 mod records;
@@ -47,6 +48,7 @@ pub use request::{Renewal, Unasked, renew};
 use self::attempts::Attempts;
 use self::issue::Desk;
 use self::link::{Link, Shown};
+use self::pending::Orders;
 use self::plan::{Plan, Stored, Wanted, plan};
 use self::request::Asking;
 use self::store::{Entry, Store};
@@ -131,6 +133,7 @@ pub async fn keep_certificates(certificates: Certificates) {
         }
     };
     store.sweep();
+    Orders::sweep(store.directory(), Timestamp::now());
     let mut keeping = Keeping::new(certificates, store);
     keeping.run().await;
 }
@@ -202,7 +205,7 @@ impl Keeping {
             });
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish) => self.wish = Some(wish.without_own()),
+                    Some(wish) => self.wish(wish),
                     None => return,
                 },
                 asking = next(requests.as_ref()) => self.asked(asking),
@@ -350,14 +353,27 @@ impl Keeping {
 
     /// Somebody wants certificates anew.
     fn asked(&mut self, asking: Asking) {
-        let hosts = self.hosts();
-        for host in asking.hosts(&hosts) {
+        let hosts = asking.hosts(&self.hosts());
+        self.force(hosts);
+        self.asking.push(asking);
+    }
+
+    fn force(&mut self, hosts: Vec<String>) {
+        for host in hosts {
             // Whoever asks by hand has changed something.
             self.attempts.failures.remove(&host);
             self.said.remove(&host);
             self.forced.insert(host);
         }
-        self.asking.push(asking);
+    }
+
+    /// What is wanted from now on. Somebody may have asked before anything was.
+    fn wish(&mut self, wish: CertificateWish) {
+        self.wish = Some(wish.without_own());
+        let hosts = self.hosts();
+        let asked = self.asking.iter().flat_map(|asking| asking.hosts(&hosts));
+        let asked = asked.collect();
+        self.force(asked);
     }
 
     /// Tell those who asked what came of it.

@@ -20,6 +20,7 @@ use super::dns::Resolver;
 use super::link::Link;
 use super::offers::Offers;
 use super::order::{Failed, Issued, Way, Wish, order};
+use super::pending::Orders;
 use super::plan::Order;
 use super::reach::{self, Sign};
 use super::records::Records;
@@ -338,6 +339,7 @@ impl Desk<'_> {
             .put(&issued.chain, &issued.key, Some(self.directory), now);
         match kept {
             Ok(entry) => {
+                Orders::at(self.store.directory(), self.directory).forget(hosts);
                 let missing: Vec<String> = hosts
                     .iter()
                     .filter(|host| !entry.stored.covers(host) || entry.stored.ends <= now)
@@ -394,11 +396,17 @@ async fn attempt(
     reports: &UnboundedSender<Report>,
 ) -> Result<Issued, Failed> {
     let names = wish.hosts.to_vec();
-    let before = || {
+    let before = |began: Timestamp| {
+        // An order that goes on was written down already.
+        let is_same = |asked: &Asked| asked.names == names && asked.directory == directory;
+        let mut known = attempts.asked.iter().rev();
+        if known.any(|asked| is_same(asked) && asked.at >= began) {
+            return Ok(());
+        }
         attempts.asked.push(Asked {
             at: Timestamp::now(),
             directory: directory.to_owned(),
-            names,
+            names: names.clone(),
         });
         // What cannot be written down is not asked for: the next start would ask again.
         attempts.save(store.directory()).map_err(|error| {
@@ -408,7 +416,8 @@ async fn attempt(
             )
         })
     };
-    let issued = order(authority, wish, &mut offers, before).await;
+    let orders = Orders::at(store.directory(), directory);
+    let issued = order(authority, wish, &mut offers, &orders, before).await;
     for why in std::mem::take(&mut offers.left) {
         tell(reports, true, format!("a record in the DNS is left: {why}"));
     }

@@ -21,6 +21,47 @@ pub struct Listing {
     pub broken: Vec<(PathBuf, String)>,
 }
 
+impl Listing {
+    /// What somebody should see to, each in a sentence: certificates that have ended or are about to, hosts without one, entries that
+    /// cannot be used. Nothing, when all is well.
+    pub fn concerns(&self, now: Timestamp) -> Vec<String> {
+        let certificates = self.certificates.iter().filter(|listed| !listed.replaced);
+        let ending = certificates.filter_map(|listed| {
+            let concern = listed.concern(now)?;
+            Some(format!(
+                "the certificate for `{}`: {concern}",
+                listed.hosts.join("`, `")
+            ))
+        });
+        let pending = self
+            .pending
+            .iter()
+            .map(|pending| format!("no new certificate for `{}`: {}", pending.host, pending.why));
+        let broken = self
+            .broken
+            .iter()
+            .map(|(path, why)| format!("`{}` cannot be used: {why}", path.display()));
+        ending.chain(pending).chain(broken).collect()
+    }
+}
+
+impl Listed {
+    /// That its end is near, or was; from 14 days before it, or a quarter of its life when that is less.
+    pub fn concern(&self, now: Timestamp) -> Option<String> {
+        let day = self.ends.strftime("%Y-%m-%d");
+        let do_something = match &self.directory {
+            Some(_) => "it should have been renewed by now",
+            None => "import another one, or let an authority's take its place",
+        };
+        match self.ends <= now {
+            true => Some("it has ended: visitors are warned of it".to_owned()),
+            false => self
+                .ending
+                .then(|| format!("it ends on {day}; {do_something}")),
+        }
+    }
+}
+
 /// A stored certificate.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -111,5 +152,53 @@ fn listed(entry: &Entry, attempts: &Attempts, entries: &[Entry], now: Timestamp)
         ending: stored.is_ending(now),
         chain: entry.chain.clone(),
         key: entry.key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn from_fourteen_days_before_its_end_a_certificate_is_a_concern_and_never_before() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path()).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 4, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = params.self_signed(&key).unwrap().pem();
+        let end: Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
+        let day = SignedDuration::from_hours(24);
+        let put = |directory| {
+            store
+                .put(&chain, &key.serialize_pem(), directory, end - day * 90)
+                .unwrap()
+        };
+        let concerns = |before: i64| {
+            let now = end - day * i32::try_from(before).unwrap();
+            list(state.path(), now).unwrap().concerns(now)
+        };
+        let entry = put(Some("https://ca"));
+        assert_eq!(concerns(14), Vec::<String>::new());
+        assert_eq!(
+            concerns(13),
+            [
+                "the certificate for `a.example.com`: it ends on 2026-04-01; it should have been renewed by now"
+            ]
+        );
+        assert_eq!(
+            concerns(0),
+            ["the certificate for `a.example.com`: it has ended: visitors are warned of it"]
+        );
+        std::fs::write(&entry.key, "").unwrap();
+        assert!(concerns(0)[0].contains("cannot be used"));
+        store.remove(&entry.stored.id).unwrap();
+        put(None);
+        assert!(
+            concerns(13)[0].ends_with("import another one, or let an authority's take its place")
+        );
     }
 }

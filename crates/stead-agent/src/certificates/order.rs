@@ -7,11 +7,13 @@ use instant_acme::{
     AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
     OrderStatus,
 };
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::attempts::Kind;
 use super::authority::{Authority, Trouble, is_nonce, kind_of, nonces, patiently, words};
 use super::offers::{Offer, Offers};
+use super::pending::{Orders, Pending};
 
 /// For the authority to check all hosts of an order, and again to issue the certificate.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -68,22 +70,104 @@ impl Way {
     }
 }
 
-/// Order, prove, and fetch. `before` is called before the authority is told to issue: an error of it ends the order.
+/// Order, prove, and fetch; or go on with an order that was begun. `before` is called before the authority is told to issue,
+/// with the time at which the order began: an error of it ends the attempt. Whoever keeps the certificate forgets the order.
 pub(crate) async fn order(
     authority: &Authority,
     wish: Wish<'_>,
     offers: &mut Offers<'_>,
-    before: impl FnOnce() -> Result<(), Trouble>,
+    orders: &Orders,
+    before: impl FnOnce(Timestamp) -> Result<(), Trouble>,
 ) -> Result<Issued, Failed> {
-    let identifiers: Vec<Identifier> = wish.hosts.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = new_order(authority, &identifiers, &wish).await?;
-    let proven = prove(authority, &mut order, wish.ways, offers).await;
-    // Whatever came of it, nothing is answered any more.
-    offers.withdraw().await;
-    proven?;
+    let outcome = carry_on(authority, &wish, offers, orders, before).await;
+    match &outcome {
+        // It cannot become a certificate any more.
+        Err(Failed::Hosts(_) | Failed::NoAccount) => orders.forget(wish.hosts),
+        Err(Failed::Order(trouble)) if trouble.kind == Kind::Refused => orders.forget(wish.hosts),
+        Ok(_) | Err(Failed::Order(_)) => {}
+    }
+    outcome
+}
+
+async fn carry_on(
+    authority: &Authority,
+    wish: &Wish<'_>,
+    offers: &mut Offers<'_>,
+    orders: &Orders,
+    before: impl FnOnce(Timestamp) -> Result<(), Trouble>,
+) -> Result<Issued, Failed> {
+    let (mut order, pending) = match resume(authority, wish, orders).await? {
+        Some(known) => known,
+        None => begin(authority, wish, orders).await?,
+    };
+    if order.state().status == OrderStatus::Pending {
+        let proven = prove(authority, &mut order, wish.ways, offers).await;
+        // Whatever came of it, nothing is answered any more.
+        offers.withdraw().await;
+        proven?;
+    }
     wait_until(authority, &mut order, OrderStatus::Ready).await?;
-    before()?;
-    finish(authority, &mut order, wish.hosts).await
+    before(pending.at)?;
+    finish(authority, &mut order, &pending.key, wish.hosts).await
+}
+
+/// The order that was begun for these hosts, if the authority still has it.
+async fn resume(
+    authority: &Authority,
+    wish: &Wish<'_>,
+    orders: &Orders,
+) -> Result<Option<(Order, Pending)>, Failed> {
+    let Some(pending) = orders.find(wish.hosts, Timestamp::now()) else {
+        return Ok(None);
+    };
+    let known = patiently!(authority.account.order(pending.url.clone()).await);
+    let mut order = match known {
+        Ok(order) => order,
+        Err(error) if is_unknown(&error) => return Err(Failed::NoAccount),
+        Err(error) => {
+            let is_nonsense = matches!(error, instant_acme::Error::Json(_));
+            let trouble = authority.trouble(error);
+            // It has forgotten the order, or gave it to another account.
+            if is_nonsense || trouble.kind == Kind::Refused {
+                orders.forget(wish.hosts);
+                return Ok(None);
+            }
+            return Err(trouble.into());
+        }
+    };
+    if order.state().status == OrderStatus::Invalid {
+        orders.forget(wish.hosts);
+        return Ok(None);
+    }
+    Ok(Some((order, pending)))
+}
+
+/// A new order, and a key of its own.
+async fn begin(
+    authority: &Authority,
+    wish: &Wish<'_>,
+    orders: &Orders,
+) -> Result<(Order, Pending), Failed> {
+    let key = rcgen::KeyPair::generate().map_err(unmade)?.serialize_pem();
+    let identifiers: Vec<Identifier> = wish.hosts.iter().cloned().map(Identifier::Dns).collect();
+    let order = new_order(authority, &identifiers, wish).await?;
+    let pending = Pending::new(
+        orders.directory(),
+        wish.hosts,
+        order.url(),
+        key,
+        Timestamp::now(),
+    );
+    // What cannot be written down is not asked for: it would be lost, and asked for again.
+    orders.keep(&pending).map_err(|error| {
+        let why = format!("cannot keep the order: {error}");
+        Trouble::new(Kind::Unavailable, why)
+    })?;
+    Ok((order, pending))
+}
+
+fn unmade(error: rcgen::Error) -> Trouble {
+    Trouble::new(Kind::Unavailable, format!("cannot make a key: {error}"))
 }
 
 async fn new_order(
@@ -215,7 +299,12 @@ async fn ready(
         let Some(mut challenge) = authorization.challenge(way.kind()) else {
             continue;
         };
-        match patiently!(challenge.set_ready().await) {
+        let mut told = patiently!(challenge.set_ready().await);
+        if !matches!(told, Ok(()) | Err(instant_acme::Error::Api(_))) {
+            // Its answer was lost; to be told twice does no harm.
+            told = patiently!(challenge.set_ready().await);
+        }
+        match told {
             Ok(()) => {}
             // What is wrong with the host is told when it is looked at.
             Err(instant_acme::Error::Api(problem)) if problem.status.is_none_or(|s| s < 429) => {}
@@ -310,22 +399,25 @@ async fn wait_until(
     }
 }
 
-/// Ask for the certificate, with a key of its own, and fetch it.
+/// Ask for the certificate, unless that was done, and fetch it.
 async fn finish(
     authority: &Authority,
     order: &mut Order,
+    key: &str,
     hosts: &[String],
 ) -> Result<Issued, Failed> {
-    let (key, csr) = request(hosts).map_err(|error| {
-        let why = format!("cannot make a key: {error}");
-        Failed::Order(Trouble::new(Kind::Unavailable, why))
-    })?;
-    let told = patiently!(order.finalize_csr(&csr).await);
-    told.map_err(|error| authority.trouble(error))?;
+    if order.state().status == OrderStatus::Ready {
+        let csr = request(key, hosts).map_err(unmade)?;
+        let told = patiently!(order.finalize_csr(&csr).await);
+        told.map_err(|error| authority.trouble(error))?;
+    }
     wait_until(authority, order, OrderStatus::Valid).await?;
     let chain = patiently!(order.certificate().await);
     match chain.map_err(|error| authority.trouble(error))? {
-        Some(chain) => Ok(Issued { chain, key }),
+        Some(chain) => Ok(Issued {
+            chain,
+            key: key.to_owned(),
+        }),
         None => {
             let why = "the authority issued the certificate and did not hand it out";
             Err(Trouble::new(Kind::Unavailable, why).into())
@@ -333,13 +425,13 @@ async fn finish(
     }
 }
 
-/// A key (P-256), and a request for these names signed by it (RFC 2986).
-fn request(hosts: &[String]) -> Result<(String, Vec<u8>), rcgen::Error> {
-    let key = rcgen::KeyPair::generate()?;
+/// A request for these names (RFC 2986), signed by a key (P-256, PEM).
+fn request(key: &str, hosts: &[String]) -> Result<Vec<u8>, rcgen::Error> {
+    let key = rcgen::KeyPair::from_pem(key)?;
     let mut parameters = rcgen::CertificateParams::new(hosts)?;
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     let csr = parameters.serialize_request(&key)?;
-    Ok((key.serialize_pem(), csr.der().to_vec()))
+    Ok(csr.der().to_vec())
 }
 
 /// As `[acme] challenge` says.

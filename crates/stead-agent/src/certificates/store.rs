@@ -4,6 +4,8 @@
 //! certificates/                       0700
 //!   attempts.json                     what was tried (`attempts`)
 //!   accounts/<hash>.json              an authority's account, with its key
+//!   orders/<hash>.json                an order that is under way, with its key (`pending`)
+//!   self-signed.pem  self-signed.key  shown until there is a certificate (`temporary`)
 //!   entries/<host>.<time>.<random>/   one certificate
 //!     chain.pem  key.pem  entry.json  each 0600
 //! ```

@@ -2,6 +2,8 @@
 
 mod authority;
 mod certificates;
+mod handshakes;
 mod log;
 mod policy;
+mod scanned;
 mod serving;

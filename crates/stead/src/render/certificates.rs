@@ -80,6 +80,9 @@ fn certificate(listed: &Listed, now: Timestamp) -> String {
         None => "imported: not renewed as long as it is valid".to_owned(),
     };
     let _ = writeln!(text, "  {}", styled(FAINT, &shown(&renewal)));
+    if let Some(concern) = listed.concern(now) {
+        let _ = writeln!(text, "  {}", styled(WARNING, &concern));
+    }
     text
 }
 

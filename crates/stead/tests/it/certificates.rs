@@ -1,6 +1,9 @@
 //! Certificates by themselves, from a real authority: Pebble, strict, which refuses half of all nonces, and its DNS server.
 
 mod authority;
+mod caddy;
+mod faults;
+mod many;
 mod on_demand;
 mod until;
 
@@ -118,22 +121,6 @@ fn a_host_that_leads_elsewhere_holds_up_no_other_and_costs_no_order() {
     assert!(said.contains("within a week"), "{said}");
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(authority.issued(), 3);
-}
-
-#[test]
-fn a_hundred_hosts_come_in_one_order() {
-    let authority = Authority::start();
-    let hosts: Vec<String> = (0..100).map(|number| format!("h{number}.test")).collect();
-    for host in &hosts {
-        authority.address(host);
-    }
-    let named: Vec<String> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
-    let tree = site(&authority, &named.join(", "), "");
-    let running = public(&tree, &authority);
-    running.wait_for("and 97 more has a certificate of");
-    assert_eq!((authority.orders(), authority.issued()), (1, 1));
-    let address = format!("127.0.0.1:{}", authority.tls_port);
-    assert!(shown_to_visitor(&address, "h99.test").contains("h0.test,h1.test"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use stead_model::release::Protocol;
 use self::host::{Agent, Crowd, Host, Server, Visitor, table, table_of};
 
 /// How often something is done under load: as `cargo xtask soak` says, else as in CI.
-fn count(usual: usize) -> usize {
+pub(crate) fn count(usual: usize) -> usize {
     let asked = std::env::var("STEAD_SOAK_COUNT").ok();
     asked.map_or(usual, |count| count.parse().unwrap())
 }

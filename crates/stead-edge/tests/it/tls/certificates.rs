@@ -1,10 +1,8 @@
 //! Certificates that change, break and come in great numbers.
 
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stead_model::certificates::{CertificateFiles, CertificateTable};
-use stead_model::messages::EdgeCommand;
 
 use super::authority::{Secure, text};
 
@@ -107,56 +105,6 @@ fn of_two_certificates_for_a_name_the_one_that_lasts_longest_is_shown() {
     ));
     let said = secure.openssl(&["-servername", "a.example"], "");
     assert!(said.contains(pairs[1].1.trim()), "{said}");
-}
-
-#[test]
-fn certificates_are_replaced_under_load_without_a_failed_handshake() {
-    let mut secure = Secure::start();
-    let files = secure.authority.issue("a", &["a.example"]);
-    secure.show(table(vec![files.clone()]));
-    let pairs: Vec<_> = (0..4)
-        .map(|_| secure.authority.pair(&["a.example"]))
-        .collect();
-    let commands = secure.running.edge.commands.clone();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let visits = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for (chain, key) in pairs.iter().cycle() {
-                // In two steps, as people do it: in between the pair is torn.
-                for (path, text) in [(&files.chain, chain), (&files.key, key)] {
-                    std::fs::write(path, text).unwrap();
-                    let again = EdgeCommand::Certificates(table(vec![files.clone()]));
-                    let _ = commands.send(again);
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                if done.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        });
-        let visits = secure.python(
-            "
-failed, done = [], []
-end = time.time() + 3
-def visit():
-    while time.time() < end:
-        try:
-            s = connect()
-            get(s)
-            s.close()
-            done.append(1)
-        except Exception as error:
-            failed.append(repr(error))
-threads = [threading.Thread(target=visit) for _ in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(len(failed), len(done) > 50, failed[:3])
-",
-        );
-        done.store(true, Ordering::Relaxed);
-        visits
-    });
-    assert_eq!(visits, "0 True []\n");
 }
 
 #[test]

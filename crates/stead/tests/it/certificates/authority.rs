@@ -1,5 +1,6 @@
 //! Pebble and its DNS server, each on free ports, ended with the test.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -14,7 +15,10 @@ pub(crate) struct Authority {
     pebble: Option<Child>,
     dns: Child,
     folder: tempfile::TempDir,
+    /// Where the app finds it.
     port: u16,
+    /// Where it listens.
+    own_port: u16,
     dns_port: u16,
     management: u16,
     /// Where it asks over plain HTTP.
@@ -41,6 +45,15 @@ fn program(name: &str) -> Command {
 
 impl Authority {
     pub(crate) fn start() -> Self {
+        Self::of(None)
+    }
+
+    /// Only who has this external account is let in: its key identifier, its key in base64url.
+    pub(crate) fn that_knows(identifier: &str, key: &str) -> Self {
+        Self::of(Some((identifier, key)))
+    }
+
+    fn of(external: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -57,7 +70,9 @@ impl Authority {
             "httpPort": http_port,
             "tlsPort": tls_port,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "certificateValidityPeriod": 90 * 24 * 3600,
+            "externalAccountBindingRequired": external.is_some(),
+            "externalAccountMACKeys": external.into_iter().collect::<BTreeMap<_, _>>(),
         }});
         std::fs::write(file("pebble.json"), config.to_string()).unwrap();
         let dns = program("pebble-challtestsrv")
@@ -74,6 +89,7 @@ impl Authority {
             dns,
             folder,
             port,
+            own_port: port,
             dns_port,
             management,
             http_port,
@@ -102,15 +118,20 @@ impl Authority {
             .expect("pebble, of the Debian package pebble");
         self.pebble = Some(pebble);
         wait_until("the start of the authority", || {
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            TcpStream::connect(("127.0.0.1", self.own_port)).is_ok()
         });
+    }
+
+    /// The URL of its directory.
+    pub(crate) fn directory(&self) -> String {
+        format!("https://127.0.0.1:{}/dir", self.port)
     }
 
     /// What `[acme]` must say of it.
     pub(crate) fn keys(&self) -> String {
         let mut keys = String::new();
         let root = self.folder.path().join("ca.pem");
-        let _ = writeln!(keys, "directory = \"https://127.0.0.1:{}/dir\"", self.port);
+        let _ = writeln!(keys, "directory = \"{}\"", self.directory());
         let _ = writeln!(keys, "ca-root = \"{}\"", root.display());
         let _ = writeln!(keys, "resolvers = [\"127.0.0.1:{}\"]", self.dns_port);
         keys
@@ -188,6 +209,68 @@ impl Drop for Authority {
         self.stop();
         let _ = self.dns.kill();
         let _ = self.dns.wait();
+    }
+}
+
+/// What stands between the app and an authority, and makes it fail as it is told. Killed when dropped.
+pub(crate) struct Faulty {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Faulty {
+    /// The app finds it in place of the authority.
+    pub(crate) fn before(authority: &mut Authority) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/certificates/faulty.py");
+        let child = program("python3")
+            .arg(script)
+            .args([port.to_string(), authority.own_port.to_string()])
+            .arg(authority.folder.path().join("ca.pem"))
+            .arg(authority.folder.path().join("ca.key"))
+            .arg(folder.path())
+            .spawn()
+            .unwrap();
+        wait_until("the start of what stands before the authority", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        authority.port = port;
+        Self { child, folder }
+    }
+
+    /// `PATH ACT [ARGUMENT]`, for the next request whose path begins so; see `faulty.py`.
+    pub(crate) fn does(&self, fault: &str) {
+        let draft = self.folder.path().join("draft");
+        std::fs::write(&draft, fault).unwrap();
+        std::fs::rename(draft, self.folder.path().join("fault")).unwrap();
+    }
+
+    /// Whom faults kill.
+    pub(crate) fn kills(&self, pid: i32) {
+        std::fs::write(self.folder.path().join("pid.new"), pid.to_string()).unwrap();
+        let path = self.folder.path().join("pid");
+        std::fs::rename(self.folder.path().join("pid.new"), path).unwrap();
+    }
+
+    pub(crate) fn kills_nobody(&self) {
+        std::fs::remove_file(self.folder.path().join("pid")).unwrap();
+    }
+
+    /// How many requests began so: `POST /order-plz`.
+    pub(crate) fn requests(&self, beginning: &str) -> usize {
+        let log = std::fs::read_to_string(self.folder.path().join("requests"));
+        let log = log.unwrap_or_default();
+        log.lines()
+            .filter(|line| line.starts_with(beginning))
+            .count()
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
