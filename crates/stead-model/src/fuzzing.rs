@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::agent::{Answer, Question};
 use crate::build::{BuildSaid, BuildWish};
+use crate::logs::{LogLine, LogSaid, LogWish};
 use crate::manifest::Manifest;
 use crate::release::Release;
 use crate::tree::{Kind, Tree};
@@ -65,6 +66,12 @@ pub fn agent_lines(text: &str) {
             assert!(!app.is_empty() && app.chars().all(plain));
         }
         stays::<Answer>(line);
+        stays::<LogSaid>(line);
+        let _ = LogLine::of_journal(line);
+        if let Some(Ok(words)) = stays::<LogWish>(line).map(|wish| wish.arguments()) {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-=_.".contains(c);
+            assert!(words.iter().all(|word| word.chars().all(plain)));
+        }
         stays::<Release>(line);
         stays::<BuildWish>(line);
         stays::<BuildSaid>(line);

@@ -37,6 +37,23 @@ pub const EDGE_SOCKET: &str = "/run/stead/edge.sock";
 /// Where visitors connect. 443 is the edge's as well as soon as it has certificates, so it is looked at.
 pub const PORTS: [u16; 2] = [80, 443];
 
+/// The longest name of a user with that of a host, bytes.
+const LONGEST_TARGET: usize = 320;
+
+/// Whether it is a host as ssh takes it, `HOST` or `USER@HOST`. Only letters, digits and the signs that names and addresses have are: what
+/// ssh puts them into (`ProxyCommand`, `Match exec`) may be a shell.
+pub fn is_target(text: &str) -> bool {
+    let (user, host) = match text.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, text),
+    };
+    let name = |text: &str, signs: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
+        !text.is_empty() && !text.starts_with('-') && text.chars().all(plain)
+    };
+    user.is_none_or(|user| name(user, "._-+")) && name(host, "._-:") && text.len() <= LONGEST_TARGET
+}
+
 /// What a host is, and what of Stead is there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -13,6 +13,7 @@ pub mod fuzzing;
 pub mod handover;
 pub mod host;
 pub mod htpasswd;
+pub mod logs;
 pub mod manifest;
 pub mod messages;
 pub mod mirror;

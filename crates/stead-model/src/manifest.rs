@@ -3,6 +3,7 @@
 
 mod acme;
 mod edge;
+mod hosts;
 pub mod keys;
 mod parse;
 mod process;
@@ -52,6 +53,8 @@ pub struct Manifest {
     pub secret: BTreeMap<String, Secret>,
     /// Directories that outlive releases.
     pub volume: BTreeMap<String, Volume>,
+    /// The machines that the app is deployed to, in groups: `USER@HOST`, as to ssh.
+    pub hosts: BTreeMap<String, Vec<String>>,
 }
 
 /// How the source becomes an environment: code with everything that it needs to run.

@@ -1,5 +1,6 @@
 //! A host to work on: connected to, with the program in place and the right to do what is asked.
 
+mod logs;
 mod send;
 mod wish;
 

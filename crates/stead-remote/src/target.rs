@@ -1,27 +1,16 @@
 //! `USER@HOST`, as ssh takes it.
 
+use stead_model::host::is_target;
+
 /// Where ssh is asked to go: a host name, an address or a name of the user's ssh configuration, with or without a user.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target(String);
-
-/// Longer than any name of a host with any user's.
-const LONGEST: usize = 320;
 
 impl Target {
     /// Only letters, digits and the signs that names and addresses have: what ssh puts a target into (`ProxyCommand`,
     /// `Match exec`) may be a shell. The error is a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (user, host) = match text.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, text),
-        };
-        let sign = |c: char, signs: &str| c.is_ascii_alphanumeric() || signs.contains(c);
-        let user_is_good = user.is_none_or(|user| {
-            !user.is_empty() && !user.starts_with('-') && user.chars().all(|c| sign(c, "._-+"))
-        });
-        let host_is_good =
-            !host.is_empty() && !host.starts_with('-') && host.chars().all(|c| sign(c, "._-:"));
-        match user_is_good && host_is_good && text.len() <= LONGEST {
+        match is_target(text) {
             true => Ok(Self(text.to_owned())),
             false => Err("a host is given as `HOST` or `USER@HOST`, as to ssh: letters, digits, dots, hyphens, underscores, colons".to_owned()),
         }

@@ -8,10 +8,18 @@ mod build_release;
 mod cert;
 mod check;
 mod completions;
+mod deploy;
 mod edge;
 mod host;
 mod init;
+mod logs;
+mod on;
 mod password;
+mod releases;
+mod restart;
+mod rollback;
+mod scale;
+mod status;
 mod up;
 mod values;
 
@@ -31,6 +39,8 @@ Examples:
   stead up shop --watch       run the app in `shop`, and reload it when its source changes
   stead check                 say what would be built and run, and what is missing
   stead host add root@HOST    make a Linux machine a home for apps
+  stead deploy                send the app there, and switch visitors over when it is healthy
+  stead status                say how it is there
   stead init                  write down what was detected, as stead.toml
   stead help up               the same as `stead up --help`
 
@@ -74,6 +84,13 @@ enum Verb {
     Init(init::Arguments),
     Check(check::Arguments),
     Cert(cert::Arguments),
+    Deploy(deploy::Arguments),
+    Releases(releases::Arguments),
+    Rollback(rollback::Arguments),
+    Status(status::Arguments),
+    Logs(logs::Arguments),
+    Restart(restart::Arguments),
+    Scale(scale::Arguments),
     Host(host::Arguments),
     Edge(edge::Arguments),
     Agent(agent::Arguments),
@@ -111,6 +128,13 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Check(arguments)) => check::run(&arguments, &terminal),
         Some(Verb::Cert(arguments)) => cert::run(&arguments, &terminal),
         Some(Verb::Edge(arguments)) => edge::run(arguments, &terminal),
+        Some(Verb::Deploy(arguments)) => deploy::run(arguments, &terminal),
+        Some(Verb::Releases(arguments)) => releases::run(arguments, &terminal),
+        Some(Verb::Rollback(arguments)) => rollback::run(arguments, &terminal),
+        Some(Verb::Status(arguments)) => status::run(arguments, &terminal),
+        Some(Verb::Logs(arguments)) => logs::run(arguments, &terminal),
+        Some(Verb::Restart(arguments)) => restart::run(arguments, &terminal),
+        Some(Verb::Scale(arguments)) => scale::run(arguments, &terminal),
         Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
         Some(Verb::Agent(arguments)) => agent::run(arguments, &terminal),
         Some(Verb::Api(arguments)) => api::run(arguments, &terminal),

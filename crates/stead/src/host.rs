@@ -22,6 +22,9 @@ use crate::problem::{Problem, because};
 use crate::render::Terminal;
 
 pub(crate) mod laptop;
+mod logs;
+
+pub(crate) use logs::logs;
 
 /// An edge that runs answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 //! terminal that wants them. A reader that went away (`stead check | head -1`) is no error; facts that
 //! could not be written (`stead check > /dev/full`) are one, which [`Terminal::unwritten`] tells at the end.
 
+pub(crate) mod apps;
 mod certificates;
 mod edge;
 mod error;
@@ -11,6 +12,7 @@ mod facts;
 pub(crate) mod hosts;
 mod line;
 mod live;
+mod steps;
 mod text;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -25,6 +27,7 @@ pub(crate) use certificates::{
 pub(crate) use edge::{cut_off, edge_status, upgraded};
 pub(crate) use facts::{check_json, check_text};
 pub(crate) use live::{Event, Live};
+pub(crate) use steps::Steps;
 
 use crate::problem::{Problem, because};
 

@@ -1,6 +1,7 @@
 //! The source tree of an app: its directory, its `stead.toml`, and what is detected where the
 //! file says nothing.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,20 @@ pub(crate) fn load(dir: &Path) -> Result<Loaded, Problem> {
         named,
         detection,
     })
+}
+
+/// The app's name and its hosts, as far as the file in `dir` and the directory's name say. Nothing is detected.
+pub(crate) fn identity(dir: &Path) -> Result<(String, BTreeMap<String, Vec<String>>), Problem> {
+    let manifest = match read(&dir.join(FILE))? {
+        Some(text) => Manifest::parse(&text, FILE)?,
+        None => Manifest::default(),
+    };
+    if !manifest.app.is_empty() {
+        return Ok((manifest.app, manifest.hosts));
+    }
+    let dir = dir.canonicalize().unwrap_or_default();
+    let name = dir.file_name().unwrap_or_default();
+    Ok((fit_app_name(&name.to_string_lossy()), manifest.hosts))
 }
 
 /// Read what is in `dir` as the source of `app`, whatever the directory's name. A file that names another app is an error.

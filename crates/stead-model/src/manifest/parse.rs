@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::keys;
 use super::section::{Section, describe};
 use super::{
-    Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, process, route, syntax, tls, values,
+    Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, hosts, process, route, syntax, tls,
+    values,
 };
 use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
@@ -84,6 +85,9 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         env,
         secret,
         volume: volumes(&top),
+        hosts: only(&top, &keys::HOSTS)
+            .map(|section| hosts::read(&section))
+            .unwrap_or_default(),
     }
 }
 

@@ -85,16 +85,24 @@ impl Session {
         line.push(b'\n');
         let mut last = None;
         let mut hear = |line: &[u8]| match serde_json::from_slice(line) {
-            Ok(Answer::Progress(progress)) => show(progress),
-            Ok(answer) => last = Some(answer),
+            Ok(Answer::Progress(progress)) => {
+                show(progress);
+                true
+            }
+            Ok(answer) => {
+                last = Some(answer);
+                false
+            }
             // A shell of the account may greet; a newer agent may say more.
-            Err(_) => {}
+            Err(_) => true,
         };
         let talked = match self.elevation {
             Elevation::SudoAsks => self.as_root(&["api"], &line).map(|said| {
-                said.split(|byte| *byte == b'\n').for_each(&mut hear);
+                for line in said.split(|byte| *byte == b'\n') {
+                    hear(line);
+                }
             }),
-            _ => self.converse(&line, give_up, &mut hear),
+            _ => self.converse(&["api"], &line, give_up, &mut hear),
         };
         match (last, talked) {
             (Some(Answer::Done(done)), _) => Ok(Outcome::Done(done)),
@@ -105,13 +113,15 @@ impl Session {
         }
     }
 
-    fn converse(
+    /// Say a line to what these words run as root, and hear its lines until one is the last, or somebody gives up.
+    pub(super) fn converse(
         &self,
+        words: &[&str],
         line: &[u8],
         give_up: &GiveUp,
-        hear: &mut dyn FnMut(&[u8]),
+        hear: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), String> {
-        let words = self.words(&["api"]);
+        let words = self.words(words);
         let words = quote::line(words.iter().map(String::as_str));
         let broken = |error: std::io::Error| format!("the connection failed: {error}");
         let mut child = self.ssh.talk(&words).map_err(broken)?;
@@ -129,7 +139,7 @@ impl Session {
 }
 
 /// Up to the last line of an answer.
-fn hear_all(child: &mut Child, hear: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
+fn hear_all(child: &mut Child, hear: &mut dyn FnMut(&[u8]) -> bool) -> std::io::Result<()> {
     let Some(out) = child.stdout.take() else {
         return Ok(());
     };
@@ -137,12 +147,7 @@ fn hear_all(child: &mut Child, hear: &mut dyn FnMut(&[u8])) -> std::io::Result<(
     loop {
         let mut line = Vec::new();
         let mut bounded = (&mut out).take(LONGEST_ANSWER as u64);
-        if bounded.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        hear(&line);
-        let is_last = serde_json::from_slice::<Answer>(&line).is_ok_and(|answer| answer.is_last());
-        if is_last {
+        if bounded.read_until(b'\n', &mut line)? == 0 || !hear(&line) {
             return Ok(());
         }
     }

@@ -37,6 +37,8 @@ enum What {
     SetUp,
     /// Remove everything of Stead, as standard input asks
     TakeDown,
+    /// Print lines of an app's log, as standard input asks
+    Logs,
     /// Take the source of an app from standard input: a listing, then what of it is not here
     Source {
         /// The app's name
@@ -54,6 +56,7 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(What::Look) => host::look(terminal),
         Some(What::SetUp) => host::set_up(terminal),
         Some(What::TakeDown) => host::take_down(terminal),
+        Some(What::Logs) => host::logs(terminal),
         Some(What::Source { app, apps }) => host::source(&apps, &app, terminal),
     }
 }

@@ -20,7 +20,7 @@ use crate::render::Terminal;
   stead host rm deploy@shop.example.com
 
 Hosts are reached by your own ssh, with its configuration and keys, as root or as a user with sudo. No port is opened for Stead.
-Deploying is not supported yet: a host has its edge and its agent, and no apps.")]
+`stead deploy` sends an app there.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -25,6 +25,13 @@ fn stead_alone_prints_help() {
       init         Write a stead.toml that says what was detected, and from where
       check        Say what would be built and run, and what is missing
       cert         The certificates of an app: list, renew, import
+      deploy       Send the app to its hosts, and switch visitors over when it is healthy
+      releases     List the releases of an app: who, when, what changed
+      rollback     Let an earlier release serve again
+      status       Say how an app is: release, instances, requests, certificates, jobs, disk
+      logs         Show what an app printed, of all its hosts in the order of time
+      restart      Replace an app's instances by new ones, without losing a request
+      scale        Say how many instances of a process run on each host
       host         Make a Linux machine a home for apps, and look after it
       edge         Accept visitors on a host, for the agent there
       agent        Keep a host as its apps want it
@@ -44,6 +51,8 @@ fn stead_alone_prints_help() {
       stead up shop --watch       run the app in `shop`, and reload it when its source changes
       stead check                 say what would be built and run, and what is missing
       stead host add root@HOST    make a Linux machine a home for apps
+      stead deploy                send the app there, and switch visitors over when it is healthy
+      stead status                say how it is there
       stead init                  write down what was detected, as stead.toml
       stead help up               the same as `stead up --help`
 

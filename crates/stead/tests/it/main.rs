@@ -10,6 +10,7 @@ mod examples;
 mod facts;
 
 mod failing_apps;
+mod hostile_words;
 mod https;
 mod killed;
 mod reloading;

@@ -1,0 +1,69 @@
+//! `stead deploy`: the app of a directory, to its hosts.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::apps::Where;
+use crate::apps::deploy::{self, Wanted};
+use crate::problem::Problem;
+use crate::render::Terminal;
+
+/// Send the app to its hosts, and switch visitors over when it is healthy
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  stead deploy                         the commit that is checked out here, to the hosts of stead.toml
+  stead deploy --to production         to the hosts of that name in `[hosts]`
+  stead deploy shop --to deploy@203.0.113.5
+  stead deploy --dirty                 the files as they are, without what git ignores
+  stead deploy --dry-run               show what would be done
+
+Only what a host does not have is sent. It is built there, at low priority; its release command runs; its instances start
+beside the old ones, are asked for their health, and take over; the old ones finish what they have. Whatever fails before that leaves
+the old release serving, and is said with the last lines of its log.
+
+Several hosts: first one alone, which runs the release command, then four at a time; no further when one fails.
+Ctrl-C undoes what no visitor has got yet, and says what serves.
+
+Exit codes: 0 the new release serves on every host, and the old ones have ended, 1 it does not, \
+2 bad invocation or configuration.")]
+pub(super) struct Arguments {
+    /// The app's source
+    #[arg(default_value = ".", hide_default_value = true)]
+    dir: PathBuf,
+
+    /// Hosts, or names of `[hosts]` in stead.toml [default: the only ones that there are]
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    to: Vec<String>,
+
+    /// Send the files as they are, rather than the commit
+    #[arg(long)]
+    dirty: bool,
+
+    /// Show what would be done, do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// A configuration for ssh instead of yours (`ssh -F`)
+    #[arg(long, value_name = "PATH")]
+    ssh_config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    let wanted = Wanted {
+        dir: arguments.dir,
+        dirty: arguments.dirty,
+        dry_run: arguments.dry_run,
+        json: arguments.json,
+        to: Where {
+            option: "stead deploy --to",
+            app: None,
+            hosts: arguments.to,
+            ssh_config: arguments.ssh_config,
+        },
+    };
+    deploy::run(wanted, terminal)
+}
