@@ -83,11 +83,12 @@ impl Came {
             .state("what serves there is not known")
             .hint(format!("stead status --app {app} --on {target}")),
             Self::Failed(failed) => {
-                let own = format!("cannot {verb} `{app}`");
-                let mut causes = failed.causes.clone();
-                if !failed.act.is_empty() && failed.act != own {
-                    causes.insert(0, failed.act.clone());
-                }
+                let act = match (failed.act.is_empty(), verb) {
+                    (true, _) => act,
+                    (false, "deploy") => format!("{} to `{target}`", failed.act),
+                    (false, _) => format!("{} on `{target}`", failed.act),
+                };
+                let causes = failed.causes.clone();
                 Problem {
                     causes,
                     place: failed.place.clone(),
