@@ -20,4 +20,5 @@ mod serving;
 mod starved;
 mod stopping;
 mod upgrading;
+mod visitors;
 mod websockets;
