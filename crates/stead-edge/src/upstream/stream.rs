@@ -4,19 +4,20 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
-    sendmsg, shutdown, socketpair,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect,
+    recv, recvmsg, send, sendmsg, shutdown, socket_with, socketpair,
 };
 use stead_model::release::Protocol;
 use stead_model::routing::Address;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 
@@ -108,6 +109,14 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Read the next one, as the worker does.
+    #[cfg(test)]
+    pub(super) fn read(&self) -> bool {
+        let mut message = vec![0; MESSAGE_LIMIT];
+        let read = recv(&self.theirs, message.as_mut_slice(), RecvFlags::DONTWAIT);
+        matches!(read, Ok((_, length)) if length > 0)
+    }
+
     /// Take this frame back, unless the worker has read it. A worker that has not had the processor may not have
     /// read the one before it either: that one stays, and this one behind it.
     pub(super) fn take_back(&self, frame: &[u8]) -> bool {
@@ -141,7 +150,7 @@ impl Stream {
     /// Connect, on the calling thread's runtime.
     pub(crate) async fn connect(address: &Address, protocol: Protocol) -> io::Result<Self> {
         let socket: OwnedFd = match address {
-            Address::Unix(path) => UnixStream::connect(path).await?.into_std()?.into(),
+            Address::Unix(path) => connect_unix(path)?,
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
@@ -259,6 +268,14 @@ impl Stream {
             }
         }
     }
+}
+
+/// A unix socket is connected at once or not at all: nothing is waited for, so the runtime need not know of it before it is.
+fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 /// Let the calling thread's runtime watch it.

@@ -374,3 +374,46 @@ async fn connections_that_many_requests_had_at_once_are_kept_for_as_long_as_they
     assert_eq!(idle(), IDLE_LIMIT);
     assert!(!upstream.lock().trimmed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_at_the_moment_of_its_turn_takes_nobodys_answer_along() {
+    use std::io::Write as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("web.sock");
+    let server = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut spec = spec(Protocol::Frames, &[(1, 1)]);
+    spec.instances[0].address = Address::Unix(socket);
+    let (sender, _events) = unbounded_channel();
+    let upstream = Upstream::new(&spec, sender, Arc::new(Metrics::new(1)));
+    let acquire = |text: &[u8]| {
+        let mut frame = Scratch::take();
+        frame.0.extend_from_slice(text);
+        Box::pin(upstream.acquire(frame, Wish::default()))
+    };
+    let first = acquire(b"first").await.unwrap();
+    let stream = Stream::connect(&first.address, Protocol::Frames)
+        .await
+        .unwrap();
+    let mut worker = server.accept().unwrap().0;
+    first.opened(&stream);
+    let mailbox = Arc::clone(stream.mailbox().unwrap());
+    mailbox.put(b"first").unwrap();
+    assert!(mailbox.read());
+    let (mut second, mut third) = (acquire(b"second"), acquire(b"third"));
+    for waiting in [&mut second, &mut third] {
+        let now = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(Future::poll(waiting.as_mut(), context).is_ready())
+        });
+        assert!(!now.await);
+    }
+    // The second one's turn comes, and the third is put in behind it. The thread has begun with both.
+    first.finish(stream);
+    assert!(mailbox.read() && mailbox.read());
+    drop(second);
+    worker
+        .write_all(&crate::frames::header(crate::frames::response::END, 0))
+        .unwrap();
+    let third = third.await.expect("its answer comes behind the second's");
+    assert!(third.sent && third.stream.is_some());
+}
