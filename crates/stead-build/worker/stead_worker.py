@@ -29,8 +29,9 @@ from time import monotonic, sleep
 
 # Kinds of frames from the edge.
 REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST, ON_CONNECTION = range(1, 7)
+MEMORY_READ, MEMORY_UNREADABLE = 7, 8
 # Kinds of frames to the edge, where they are in a frame's header: above the payload's length.
-HEAD, BODY, END, FILE, ABORT, HINTS = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24, 6 << 24
+HEAD, BODY, END, FILE, ABORT, HINTS, MEMORY = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24, 6 << 24, 7 << 24
 LENGTH_BITS = 24
 LONGEST_PAYLOAD = (1 << LENGTH_BITS) - 1
 HEADER = Struct("<I")
@@ -39,7 +40,13 @@ END_FRAME = HEADER.pack(END)
 ABORT_FRAME = HEADER.pack(ABORT)
 FILE_FRAME = Struct("<IQQ")
 FILE_HEADER = FILE | FILE_FRAME.size - HEADER_SIZE
+MEMORY_FRAME = Struct("<IQQB")
+MEMORY_HEADER = MEMORY | MEMORY_FRAME.size - HEADER_SIZE
 DESCRIPTOR = Struct("i")
+# With the mailbox: the edge knows what a MEMORY frame is.
+READS_MEMORY = b"\1"
+# Where the bytes of a `bytes` begin, from its address on; its type counts the NUL behind them, too.
+BYTES_OFFSET = bytes.__basicsize__ - 1
 
 # Bytes that a mailbox or a connection gives at a time. A request that is too long for a mailbox comes
 # over the connection and gets memory of its own.
@@ -47,6 +54,9 @@ BUFFER_SIZE = 64 * 1024
 # A piece of a body from this size on is sent from where it is instead of copied behind its head.
 # (As a memory file, which the edge could `sendfile`, 1 MB costs the two of them twice as much.)
 LARGE_PIECE = 32 * 1024
+# A piece from this size on is read by the edge from where it is: for a smaller one, waiting until that is done
+# would cost more than copying it.
+MEMORY_PIECE = 128 * 1024
 # Bytes that `wsgi.file_wrapper` reads at a time where the edge cannot read the file itself.
 BLOCK_SIZE = 64 * 1024
 # A thread's stack. Only what is used of it costs memory.
@@ -148,8 +158,8 @@ def check_status(status):
     if not isinstance(status, str):
         raise WSGIError("status %r is not a str" % (status,))
     code = status[:3]
-    if code < "200" or code > "999" or not code.isdigit() or status[3:4] not in ("", " "):
-        raise WSGIError("status %r is not like '200 OK'" % status)
+    if code < "200" or code > "599" or not code.isdigit() or status[3:4] not in ("", " "):
+        raise WSGIError("status %r is not like '200 OK', from 200 to 599" % status)
     if len(status_lines) < REMEMBERED:
         status_lines[status] = code not in BODILESS_CODES
     return code not in BODILESS_CODES
@@ -257,7 +267,7 @@ class Exchange(object):
 
     __slots__ = (
         "worker", "connection", "mailbox", "buffer", "view", "ahead", "start", "end", "environ",
-        "stream", "frame_left", "body_ended", "visitor_gone",
+        "stream", "frame_left", "body_ended", "visitor_gone", "reads_memory",
         "head", "head_sent", "head_request", "bodiless", "left", "ended", "ended_at", "write")
 
     def __init__(self, worker, connection):
@@ -276,6 +286,8 @@ class Exchange(object):
         self.stream = None
         self.frame_left = 0
         self.body_ended = self.visitor_gone = False
+        # Whether the edge may read pieces of a response from this process's memory.
+        self.reads_memory = False
         # What start_response made of its arguments, encoded, and whether the edge has it.
         self.head = None
         self.head_sent = False
@@ -320,6 +332,7 @@ class Exchange(object):
                         self.take_mailbox(descriptor)
         if data and self.mailbox is None:
             raise ValueError("a connection without a mailbox")
+        self.reads_memory = data == READS_MEMORY and sys.implementation.name == "cpython"
         return bool(data)
 
     def take_mailbox(self, descriptor):
@@ -539,6 +552,10 @@ class Exchange(object):
     def send_data(self, data, end):
         """Send bytes of the body between what is due of the head and of the end."""
         head = self.take_head()
+        if len(data) >= MEMORY_PIECE and self.reads_memory and self.stream is None and type(data) is bytes:
+            if self.show(data, head, end):
+                return
+            head = b""
         if len(data) > LONGEST_PAYLOAD:
             rest = memoryview(data)
             while len(rest) > LONGEST_PAYLOAD:
@@ -550,6 +567,23 @@ class Exchange(object):
             self.send(b"".join((head, data, end)))
         else:
             self.send_parts((head, data, end))
+
+    def show(self, data, head, end):
+        """Have the edge read bytes from where they are, and wait until it has. False: it may not, so they, and
+        the end, are still to be sent."""
+        memory = MEMORY_FRAME.pack(MEMORY_HEADER, id(data) + BYTES_OFFSET, len(data), 1 if end else 0)
+        self.send(head + memory)
+        try:
+            kind, length = self.receive_header()
+        except OSError as error:
+            raise EdgeGone(RESPONSE_LOST) from error
+        if kind not in (MEMORY_READ, MEMORY_UNREADABLE) or length:
+            raise EdgeGone("the edge sent a frame of kind %d within a response" % kind)
+        self.reads_memory = kind == MEMORY_READ
+        if end:
+            # How long a visitor took is not how long the app cleans up.
+            self.ended_at = monotonic()
+        return self.reads_memory
 
     def send_file(self, filelike):
         """Have the edge read a file itself. False: it cannot."""

@@ -7,12 +7,11 @@
 //! ```
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::body::{Body, BodyError};
-use crate::buffer::{Buffer, SIZE};
+use crate::buffer::SIZE;
 use crate::deadline::Deadline;
 use crate::forward::BodyFraming;
 use crate::frames;
@@ -25,6 +24,7 @@ use tokio::time::Instant;
 
 mod from_frames;
 mod from_http;
+mod memory;
 
 pub(crate) use from_http::HttpDecoder;
 
@@ -424,33 +424,35 @@ impl Exchange<'_, '_> {
                 continue;
             }
             if let Decoder::Frames(decoder) = &self.decoder
-                && decoder.has_file()
+                && decoder.has_more()
             {
                 *progress = true;
                 self.decode(false)?;
                 if self.yields(context) {
                     return Ok(None);
                 }
+                if self.state.complete || self.visitor.output.held() > 0 {
+                    break;
+                }
                 continue;
             }
             let Some(room) = self.received.bytes.room(limit) else {
                 return Err(Failure::Broken("its answer's head is too long".into()));
             };
-            let length =
-                match self
-                    .stream
-                    .poll_receive(context, room, &mut self.received.descriptors)
-                {
-                    Poll::Pending => {
-                        self.received.bytes.rest();
-                        if self.response.is_coded() {
-                            self.response.flush(&mut self.visitor.output);
-                        }
-                        return Ok(None);
+            let length = match self
+                .stream
+                .poll_receive(context, room, &mut self.received.passed)
+            {
+                Poll::Pending => {
+                    self.received.bytes.rest();
+                    if self.response.is_coded() {
+                        self.response.flush(&mut self.visitor.output);
                     }
-                    Poll::Ready(Ok(length)) => length,
-                    Poll::Ready(Err(error)) => return Err(self.closed(Some(&error))),
-                };
+                    return Ok(None);
+                }
+                Poll::Ready(Ok(length)) => length,
+                Poll::Ready(Err(error)) => return Err(self.closed(Some(&error))),
+            };
             *progress = true;
             self.received.bytes.filled(length);
             let upgraded = self.decode(length == 0)?;
@@ -462,7 +464,7 @@ impl Exchange<'_, '_> {
                 }
                 return Ok(Some(End::Upgraded));
             }
-            if self.received.descriptors.len() > DESCRIPTOR_LIMIT {
+            if self.received.passed.descriptors.len() > DESCRIPTOR_LIMIT {
                 return Err(Failure::Broken(
                     "it passes files that it does not send".into(),
                 ));
@@ -531,8 +533,10 @@ impl Exchange<'_, '_> {
         let output = &mut self.visitor.output;
         match &mut self.decoder {
             Decoder::Frames(decoder) => {
-                let Unread { bytes, descriptors } = &mut self.received;
-                let decoded = decoder.decode(bytes, descriptors, self.response, output);
+                let decoded = decoder.decode(&mut self.received, self.response, output);
+                if let Some(word) = decoder.take_word() {
+                    self.request.extend_from_slice(&word);
+                }
                 // The next request may be in the thread's mailbox already: its answer comes over this connection.
                 self.state.app_failed = matches!(decoded, Err(Failure::AppFailed));
                 self.state.complete = self.state.app_failed || decoded?;
@@ -592,19 +596,27 @@ impl Rest {
         let Decoder::Frames(decoder) = &mut self.decoder else {
             return false;
         };
-        let Unread { bytes, descriptors } = &mut self.received;
-        while !decoder.skip(bytes, descriptors) {
+        loop {
+            let ended = decoder.skip(&mut self.received);
+            if let Some(word) = decoder.take_word()
+                && stream.send_all(&word).await.is_err()
+            {
+                return false;
+            }
+            if ended {
+                break;
+            }
+            let Unread { bytes, passed } = &mut self.received;
             let Some(room) = bytes.room(SIZE) else {
                 return false;
             };
-            let receive =
-                |context: &mut Context<'_>| stream.poll_receive(context, room, descriptors);
+            let receive = |context: &mut Context<'_>| stream.poll_receive(context, room, passed);
             match std::future::poll_fn(receive).await {
                 Ok(length) if length > 0 => bytes.filled(length),
                 _ => return false,
             }
         }
-        bytes.rest();
+        self.received.bytes.rest();
         stream.unread = self.received;
         true
     }
@@ -626,20 +638,32 @@ impl Decoder {
         Self::Frames(from_frames::FrameDecoder::default())
     }
 
+    /// There is something to be read that does not come over the connection.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(self, Self::Frames(decoder) if decoder.has_more())
+    }
+
+    /// What the instance is to be told; once.
+    pub(crate) fn take_word(&mut self) -> Option<[u8; frames::HEADER]> {
+        match self {
+            Self::Frames(decoder) => decoder.take_word(),
+            Self::Http(_) => None,
+        }
+    }
+
     /// For a probe: read what there is. `true`: the response is complete. An app that failed is a 500, as
     /// visitors would see it.
     pub(crate) fn decode_whole(
         &mut self,
-        received: &mut Buffer,
-        descriptors: &mut Vec<OwnedFd>,
+        received: &mut Unread,
         ended: bool,
         response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<bool, String> {
         let result = match self {
-            Self::Frames(decoder) => decoder.decode(received, descriptors, response, output),
+            Self::Frames(decoder) => decoder.decode(received, response, output),
             Self::Http(decoder) => decoder
-                .decode(received, ended, response, output)
+                .decode(&mut received.bytes, ended, response, output)
                 .map(|step| step == from_http::Step::Complete),
         };
         match result {

@@ -18,6 +18,8 @@ pub(crate) mod request {
     pub(crate) const END: u8 = 4;
     pub(crate) const ABORT: u8 = 5;
     pub(crate) const ON_CONNECTION: u8 = 6;
+    pub(crate) const MEMORY_READ: u8 = 7;
+    pub(crate) const MEMORY_UNREADABLE: u8 = 8;
 }
 
 /// Kinds of frames that the worker sends.
@@ -28,6 +30,7 @@ pub(crate) mod response {
     pub(crate) const FILE: u8 = 4;
     pub(crate) const ABORT: u8 = 5;
     pub(crate) const HINTS: u8 = 6;
+    pub(crate) const MEMORY: u8 = 7;
 }
 
 /// A frame's header.

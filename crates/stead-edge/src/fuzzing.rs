@@ -1,14 +1,12 @@
 //! Doors for the fuzz targets in `fuzz/`; nobody else's business.
 #![allow(missing_docs, clippy::expect_used)]
 
-use std::os::fd::OwnedFd;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use stead_model::routing::{Route, RoutingTable, Target};
 
 use crate::body::Body;
-use crate::buffer::Buffer;
 use crate::chunked::{Decoder as ChunkDecoder, Step};
 use crate::exchange::{Decoder, HttpDecoder};
 use crate::folder::{Encoding, Ranges, Validators, Verdict, choose, judge, parse_range};
@@ -16,6 +14,7 @@ use crate::head::{BodyLength, Head, Parsed};
 use crate::page::{self, Reason};
 use crate::response::{Response, Shape};
 use crate::router::{LONGEST_HOST, Router, clean_host};
+use crate::upstream::Unread;
 use crate::visitor::Output;
 use crate::{date, path};
 
@@ -266,24 +265,17 @@ fn decode_response(
         keep_alive: true,
         draining: &draining,
     });
-    let (mut received, mut output, mut descriptors) =
-        (Buffer::default(), Output::default(), Vec::<OwnedFd>::new());
+    let (mut received, mut output) = (Unread::default(), Output::default());
     let mut rest = input;
     loop {
-        let Some(room) = received.room(1 << 25) else {
+        let Some(room) = received.bytes.room(1 << 25) else {
             return (false, 0, 0);
         };
         let length = sizes.next().unwrap_or(1).min(rest.len()).min(room.len());
         room[..length].copy_from_slice(&rest[..length]);
         rest = &rest[length..];
-        received.filled(length);
-        let step = decoder.decode_whole(
-            &mut received,
-            &mut descriptors,
-            length == 0,
-            &mut response,
-            &mut output,
-        );
+        received.bytes.filled(length);
+        let step = decoder.decode_whole(&mut received, length == 0, &mut response, &mut output);
         match step {
             Ok(true) => return (true, response.status, response.length),
             Ok(false) if length == 0 => return (false, 0, 0),

@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use stead_model::messages::Probe;
 use stead_model::release::Protocol;
 
-use crate::buffer::Buffer;
 use crate::exchange::{Decoder, HttpDecoder};
 use crate::forward::{self, Forwarded};
 use crate::frames::Connection;
@@ -49,12 +48,8 @@ pub(crate) async fn converse(stream: &Stream, probe: &Probe) -> Result<(u16, Unr
             .put(&request)
             .map_err(|error| format!("cannot send: {error}"))?;
     } else {
-        let mut sent = 0;
-        while sent < request.len() {
-            let step =
-                std::future::poll_fn(|context| stream.poll_send(context, &request[sent..])).await;
-            sent += step.map_err(|error| format!("cannot send: {error}"))?;
-        }
+        let sent = stream.send_all(&request).await;
+        sent.map_err(|error| format!("cannot send: {error}"))?;
     }
     let mut decoder = match probe.protocol {
         Protocol::Frames => Decoder::frames(),
@@ -69,32 +64,31 @@ pub(crate) async fn converse(stream: &Stream, probe: &Probe) -> Result<(u16, Unr
         keep_alive: false,
         draining: &draining,
     });
-    let (mut received, mut output, mut descriptors) =
-        (Buffer::default(), Output::default(), Vec::new());
+    let (mut received, mut output) = (Unread::default(), Output::default());
     // The whole answer is awaited: a worker that is cut off in the middle would log it as a failure.
     loop {
-        let Some(room) = received.room(ANSWER_LIMIT) else {
+        let Unread { bytes, passed } = &mut received;
+        let Some(room) = bytes.room(ANSWER_LIMIT) else {
             return Err("its answer's head is too long".into());
         };
         let length =
-            std::future::poll_fn(|context| stream.poll_receive(context, room, &mut descriptors))
-                .await;
+            std::future::poll_fn(|context| stream.poll_receive(context, room, passed)).await;
         let length = length.map_err(|error| format!("its connection failed: {error}"))?;
-        received.filled(length);
-        let complete = decoder.decode_whole(
-            &mut received,
-            &mut descriptors,
-            length == 0,
-            &mut response,
-            &mut output,
-        )?;
-        let enough = response.has_begun() && (output.held() > ANSWER_LIMIT || length == 0);
-        if complete || enough {
-            let unread = Unread {
-                bytes: received,
-                descriptors,
-            };
-            return Ok((response.status, unread));
+        bytes.filled(length);
+        loop {
+            let complete =
+                decoder.decode_whole(&mut received, length == 0, &mut response, &mut output)?;
+            if let Some(word) = decoder.take_word() {
+                let sent = stream.send_all(&word).await;
+                sent.map_err(|error| format!("cannot send: {error}"))?;
+            }
+            let enough = response.has_begun() && (output.held() > ANSWER_LIMIT || length == 0);
+            if complete || enough {
+                return Ok((response.status, received));
+            }
+            if !decoder.has_more() {
+                break;
+            }
         }
         if length == 0 {
             return Err("it closed the connection instead of answering".into());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::buffer::{Buffer, SIZE};
 use crate::deadline::Deadline;
-use crate::upstream::Stream;
+use crate::upstream::{Ancillary, Stream};
 use crate::visitor::Visitor;
 
 /// How long one side may be silent once the other has ended. Most of these have forgotten the connection,
@@ -125,7 +125,7 @@ impl Tunnel {
             let Some(room) = self.received.room(SIZE) else {
                 return Ok(());
             };
-            match stream.poll_receive(context, room, &mut Vec::new()) {
+            match stream.poll_receive(context, room, &mut Ancillary::default()) {
                 Poll::Pending => {
                     self.received.rest();
                     return Ok(());

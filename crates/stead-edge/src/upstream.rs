@@ -35,7 +35,7 @@ mod stream;
 
 pub(crate) use health::Outcome;
 pub(crate) use state::Wish;
-pub(crate) use stream::{MESSAGE_LIMIT, Mailbox, Stream, Unread};
+pub(crate) use stream::{Ancillary, MESSAGE_LIMIT, Mailbox, Stream, Unread};
 
 /// How long the youngest request of an instance runs before another thread of it is used, and how long
 /// the request before one in a mailbox may run.

@@ -364,6 +364,7 @@ apps = {
     "/split-name": answer("200 OK", TEXT + [("X: a\r\nY", "b")], [b""]),
     "/split-status": answer("200 OK\r\nX: y", TEXT, [b""]),
     "/bad-status": answer("fine", TEXT, [b""]),
+    "/beyond-status": answer("600 Beyond", TEXT, [b""]),
     "/informational": answer("101 Switching Protocols", TEXT, [b""]),
     "/int-status": answer(200, TEXT, [b""]),
     "/int-value": answer("200 OK", [("X-Count", 1)], [b""]),

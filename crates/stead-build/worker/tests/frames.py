@@ -18,10 +18,10 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKER = os.path.join(os.path.dirname(HERE), "stead_worker.py")
 
-REQUEST, REQUEST_STREAMED, BODY, END, ABORT, ON_CONNECTION = range(1, 7)
+REQUEST, REQUEST_STREAMED, BODY, END, ABORT, ON_CONNECTION, MEMORY_READ, MEMORY_UNREADABLE = range(1, 9)
 # Longest message of a mailbox, bytes.
 LONGEST_MESSAGE = 48 * 1024
-KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT", 6: "HINTS"}
+KINDS = {1: "HEAD", 2: "BODY", 3: "END", 4: "FILE", 5: "ABORT", 6: "HINTS", 7: "MEMORY"}
 # Nothing here takes that long: whoever waits longer has found a hang.
 PATIENCE = 20
 
@@ -105,9 +105,11 @@ class Response(object):
 
 class Connection(object):
     """The edge's side of one connection. `mailbox=False` leaves out the mailbox, with which a
-    connection begins."""
+    connection begins; with `reads_memory` the edge says that it does, and `refuses` then says that it may not."""
 
-    def __init__(self, path, mailbox=True):
+    def __init__(self, path, mailbox=True, reads_memory=False, refuses=False):
+        self.first_byte = b"\1" if reads_memory else b"\0"
+        self.refuses = refuses
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(path)
@@ -128,7 +130,7 @@ class Connection(object):
 
     def pass_descriptors(self, *descriptors):
         """Send a byte with descriptors, as that of the mailbox comes."""
-        self.socket.sendmsg([b"\0"], [
+        self.socket.sendmsg([self.first_byte], [
             (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("%di" % len(descriptors), *descriptors))])
 
     def send(self, frames):
@@ -228,7 +230,22 @@ class Connection(object):
                 descriptor = self.descriptors.pop(0)
                 response.body += os.pread(descriptor, size, offset)
                 os.close(descriptor)
+            elif kind == "MEMORY":
+                response.body += self.read_memory(payload)
+                if not self.refuses and payload[-1:] == b"\1":
+                    response.frames.append("END")
         return response
+
+    def read_memory(self, payload):
+        """What a MEMORY frame shows, of the process that listens."""
+        address, size, _ = struct.unpack("<QQB", payload)
+        if self.refuses:
+            self.send(frame(MEMORY_UNREADABLE))
+            return b""
+        with open("/proc/%d/mem" % self.worker_pid, "rb", 0) as memory:
+            data = os.pread(memory.fileno(), size, address)
+        self.send(frame(MEMORY_READ))
+        return data
 
     def closed(self):
         """Wait until the worker closes; true if it sent nothing before."""
@@ -290,8 +307,9 @@ class WorkerProcess(object):
     def path(self, number=0):
         return os.path.join(self.directory, "%d.sock" % number)
 
-    def connect(self, number=0, mailbox=True):
-        connection = Connection(self.path(number), mailbox)
+    def connect(self, number=0, mailbox=True, **options):
+        connection = Connection(self.path(number), mailbox, **options)
+        connection.worker_pid = self.process.pid
         self.connections.append(connection)
         return connection
 

@@ -129,6 +129,46 @@ class Validated(Conforming):
         self.assertNotIn("AssertionError", self.worker.log())
 
 
+class Shown(ServedTest):
+    """Large pieces that the edge reads from the worker's memory."""
+
+    arguments = ("--threads", "16")
+
+    def test_large_body_is_read_from_memory(self):
+        edge = self.worker.connect(reads_memory=True)
+        for _ in range(3):
+            response = edge.ask("/large")
+            self.assertEqual(response.frames, ["HEAD", "MEMORY", "END"])
+            self.assertEqual(response.body, b"x" * 1000000)
+        self.assertEqual(edge.ask("/hello").frames, ["HEAD", "BODY", "END"])
+
+    def test_large_and_small_pieces_stay_in_order(self):
+        response = self.worker.connect(reads_memory=True).ask("/large-pieces")
+        self.assertEqual(response.frames, ["HEAD", "MEMORY", "BODY", "MEMORY", "END"])
+        self.assertEqual(response.body, b"x" * 300000 + b"y" * 10 + b"z" * 300000)
+
+    def test_body_longer_than_a_frame_is_one_piece(self):
+        response = self.worker.connect(reads_memory=True).ask("/huge")
+        self.assertEqual(response.frames.count("MEMORY"), 1)
+        self.assertEqual(response.body, b"0123456789abcdef" * (5 << 18))
+
+    def test_what_the_edge_may_not_read_is_sent_and_not_shown_again(self):
+        edge = self.worker.connect(reads_memory=True, refuses=True)
+        for frames in (["HEAD", "MEMORY", "BODY", "END"], ["HEAD", "BODY", "END"]):
+            response = edge.ask("/large")
+            self.assertEqual(response.frames, frames)
+            self.assertEqual(response.body, b"x" * 1000000)
+
+    def test_edge_that_leaves_instead_of_reading_is_no_failure_of_the_app(self):
+        edge = self.worker.connect(reads_memory=True)
+        edge.send(frame(REQUEST, marshalled(environ_for("/large"))))
+        while edge.next_frame()[0] != "MEMORY":
+            pass
+        edge.close()
+        self.assertEqual(self.worker.connect().ask("/hello").status, "200 OK")
+        self.assertNotIn("Traceback", self.worker.log())
+
+
 class Breaking(ServedTest):
     """Apps that break a rule, or down."""
 
@@ -229,6 +269,7 @@ class Breaking(ServedTest):
     def test_bad_status_is_refused(self):
         self.check_refused("/bad-status", "is not like '200 OK'")
         self.check_refused("/informational", "is not like '200 OK'")
+        self.check_refused("/beyond-status", "is not like '200 OK', from 200 to 599")
 
     def test_bad_length_is_refused(self):
         self.check_refused("/bad-length", "is not a str of digits")

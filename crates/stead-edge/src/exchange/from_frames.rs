@@ -1,14 +1,15 @@
 //! Responses in the frames of the worker protocol.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::buffer::{Buffer, SIZE};
-use crate::frames::{HEADER, parse_header, response as kind};
+use super::memory::Memory;
+use crate::buffer::{SIZE, Scratch};
+use crate::frames::{HEADER, header, parse_header, request, response as kind};
 use crate::response::{Malformed, Response};
+use crate::upstream::{Ancillary, Unread};
 use crate::visitor::Output;
 
 /// Longest head of a response, bytes.
@@ -27,6 +28,12 @@ pub(crate) struct FrameDecoder {
     body_left: usize,
     /// What of a file is still to be compressed: it cannot be sent by the kernel.
     file: Option<(File, u64, u64)>,
+    /// What is still to be read from the worker's memory.
+    memory: Option<Memory>,
+    /// Some of it was.
+    memory_begun: bool,
+    /// What the worker waits to be told of its memory.
+    word: Option<[u8; HEADER]>,
     /// The frame at the front of the buffer needs so many bytes to be read.
     wanted: usize,
     /// Early hints came: the app has the request.
@@ -46,8 +53,15 @@ impl FrameDecoder {
 
     /// Pass over what there is of a response that is for nobody. `true`: its end was there. A frame that was an error
     /// to [`FrameDecoder::decode`] is still in front.
-    pub(super) fn skip(&mut self, received: &mut Buffer, descriptors: &mut Vec<OwnedFd>) -> bool {
+    pub(super) fn skip(&mut self, unread: &mut Unread) -> bool {
         self.file = None;
+        if let Some(memory) = self.memory.take() {
+            self.word = Some(header(request::MEMORY_READ, 0));
+            if memory.is_last() {
+                return true;
+            }
+        }
+        let received = &mut unread.bytes;
         loop {
             let take = self.body_left.min(received.data().len());
             received.consume(take);
@@ -58,10 +72,23 @@ impl FrameDecoder {
             let Some((frame, length)) = parse_header(received.data()) else {
                 return false;
             };
+            if frame == kind::MEMORY {
+                let end = HEADER + length.min(HEAD_LIMIT);
+                let Some(payload) = received.data().get(HEADER..end) else {
+                    return false;
+                };
+                let last = payload.last() == Some(&1);
+                received.consume(end);
+                self.word = Some(header(request::MEMORY_READ, 0));
+                if last {
+                    return true;
+                }
+                continue;
+            }
             received.consume(HEADER);
             self.body_left = length;
-            if frame == kind::FILE && !descriptors.is_empty() {
-                descriptors.remove(0);
+            if frame == kind::FILE && !unread.passed.descriptors.is_empty() {
+                unread.passed.descriptors.remove(0);
             }
             if matches!(frame, kind::END | kind::ABORT) {
                 return true;
@@ -69,9 +96,55 @@ impl FrameDecoder {
         }
     }
 
-    /// There is something to be read that does not come from the instance.
-    pub(super) fn has_file(&self) -> bool {
-        self.file.is_some()
+    /// There is something to be read that does not come over the connection.
+    pub(super) fn has_more(&self) -> bool {
+        self.file.is_some() || self.memory.is_some()
+    }
+
+    /// What the worker is to be told; once.
+    pub(super) fn take_word(&mut self) -> Option<[u8; HEADER]> {
+        self.word.take()
+    }
+
+    /// Pass on the next piece of the worker's memory. `true`: the response is complete.
+    fn memory_piece(
+        &mut self,
+        response: &mut Response<'_>,
+        output: &mut Output,
+    ) -> Result<bool, Failure> {
+        let Some(mut memory) = self.memory.take() else {
+            return Ok(false);
+        };
+        let mut piece = Scratch::take();
+        piece.0.resize(SIZE, 0);
+        match memory.read(&mut piece.0) {
+            Ok(length) => {
+                self.memory_begun = true;
+                response.body(output, &piece.0[..length]);
+            }
+            Err(_) if self.memory_begun => {
+                self.memory = Some(memory);
+                return Err(broken("its memory cannot be read"));
+            }
+            Err(_) => {
+                // It comes as body frames then, with its end.
+                self.word = Some(header(request::MEMORY_UNREADABLE, 0));
+                return Ok(false);
+            }
+        }
+        if !memory.is_done() {
+            self.memory = Some(memory);
+            return Ok(false);
+        }
+        let last = memory.is_last();
+        if last && let Err(failure) = ended(response, output) {
+            // As an END would be that is an error: it is still in front.
+            self.memory = Some(memory);
+            return Err(failure);
+        }
+        self.memory_begun = false;
+        self.word = Some(header(request::MEMORY_READ, 0));
+        Ok(last)
     }
 
     /// Compress the next piece of a file.
@@ -100,11 +173,23 @@ impl FrameDecoder {
     /// Read what there is. `true`: the response is complete.
     pub(super) fn decode(
         &mut self,
-        received: &mut Buffer,
-        descriptors: &mut Vec<OwnedFd>,
+        unread: &mut Unread,
         response: &mut Response<'_>,
         output: &mut Output,
     ) -> Result<bool, Failure> {
+        let Unread {
+            bytes: received,
+            passed: Ancillary {
+                descriptors,
+                sender,
+            },
+        } = unread;
+        if self.memory.is_some() {
+            let complete = self.memory_piece(response, output)?;
+            if complete || self.memory.is_some() {
+                return Ok(complete);
+            }
+        }
         if self.file.is_some() {
             self.file_piece(response, output)?;
             if self.file.is_some() {
@@ -171,10 +256,14 @@ impl FrameDecoder {
                     }
                     response.file(output, Arc::new(file), offset, length);
                 }
+                kind::MEMORY if response.has_begun() => {
+                    let memory = sender.and_then(|owner| Memory::parse(payload, owner));
+                    self.memory = Some(memory.ok_or_else(|| broken("a malformed frame"))?);
+                    received.consume(end);
+                    return Ok(false);
+                }
                 kind::END if response.has_begun() => {
-                    if !response.end(output) {
-                        return Err(broken("its answer is shorter than its Content-Length"));
-                    }
+                    ended(response, output)?;
                     received.consume(end);
                     return Ok(true);
                 }
@@ -187,6 +276,15 @@ impl FrameDecoder {
             }
             received.consume(end);
         }
+    }
+}
+
+/// The body is complete.
+fn ended(response: &mut Response<'_>, output: &mut Output) -> Result<(), Failure> {
+    if response.end(output) {
+        Ok(())
+    } else {
+        Err(broken("its answer is shorter than its Content-Length"))
     }
 }
 
@@ -251,6 +349,13 @@ fn whole_body(mut data: &[u8]) -> Option<u64> {
         match frame {
             kind::END => return Some(sum),
             kind::BODY => sum = sum.checked_add(length as u64)?,
+            kind::MEMORY => {
+                let (length, last) = memory_length(data.get(HEADER..HEADER + length)?)?;
+                sum = sum.checked_add(length)?;
+                if last {
+                    return Some(sum);
+                }
+            }
             kind::FILE => {
                 sum = file(data.get(HEADER..HEADER + length)?)?
                     .1
@@ -262,6 +367,12 @@ fn whole_body(mut data: &[u8]) -> Option<u64> {
     }
 }
 
+/// How long a piece of memory is, and whether the response ends with it.
+fn memory_length(payload: &[u8]) -> Option<(u64, bool)> {
+    let (length, last) = payload.get(8..)?.split_at_checked(8)?;
+    Some((u64::from_le_bytes(length.try_into().ok()?), last == [1]))
+}
+
 /// Offset and length.
 fn file(payload: &[u8]) -> Option<(u64, u64)> {
     let (offset, length) = payload.split_at_checked(8)?;
@@ -270,3 +381,6 @@ fn file(payload: &[u8]) -> Option<(u64, u64)> {
         u64::from_le_bytes(length.try_into().ok()?),
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -354,8 +354,8 @@ impl State {
         }
     }
 
-    /// Put the requests that wait longest into the mailboxes of threads that have been busy longest, one
-    /// each.
+    /// Put the requests that wait longest into the mailboxes of threads that have been busy longest, one for each
+    /// instance: two of its threads that always have a next one would want Python's lock in turn for ever.
     fn park(&mut self, now: Instant) {
         let patience = self.patience;
         while let Some(waiter) = self.waiting.front() {
@@ -367,7 +367,8 @@ impl State {
             if length == 0 || length > MESSAGE_LIMIT {
                 return;
             }
-            let free = self.slots.iter_mut().flat_map(|slot| {
+            let fed = self.slots.iter_mut().filter(|slot| slot.parked == 0);
+            let free = fed.flat_map(|slot| {
                 let Slot {
                     running,
                     busy,

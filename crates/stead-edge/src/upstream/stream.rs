@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect,
     recv, recvmsg, send, sendmsg, shutdown, socket_with, socketpair,
 };
+use rustix::process::Pid;
 use stead_model::release::Protocol;
 use stead_model::routing::Address;
 use tokio::io::unix::AsyncFd;
@@ -36,17 +38,25 @@ pub(crate) struct Stream {
     home: tokio::runtime::Id,
 }
 
-/// Bytes read from an instance and not used, with the descriptors that came along.
+/// Bytes read from an instance and not used, with what came along.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
     pub(crate) bytes: Buffer,
+    pub(crate) passed: Ancillary,
+}
+
+/// What comes along with bytes over a unix socket.
+#[derive(Debug, Default)]
+pub(crate) struct Ancillary {
     pub(crate) descriptors: Vec<OwnedFd>,
+    /// Who sent the last bytes, as the kernel says: for threads of workers alone.
+    pub(crate) sender: Option<Pid>,
 }
 
 impl Unread {
     /// There is nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.descriptors.is_empty()
+        self.bytes.is_empty() && self.passed.descriptors.is_empty()
     }
 }
 
@@ -65,8 +75,11 @@ pub(crate) struct Mailbox {
 /// Longest message of a mailbox, bytes. Must fit into the worker's buffer.
 pub(crate) const MESSAGE_LIMIT: usize = 48 * 1024;
 
+/// With the mailbox: this edge knows what a `MEMORY` frame is.
+const READS_MEMORY: u8 = 1;
+
 impl Mailbox {
-    /// A new mailbox, of which the worker gets its end over `socket`.
+    /// A new mailbox, of which the worker gets its end over `socket`. The byte says that its memory may be read.
     fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
@@ -80,7 +93,7 @@ impl Mailbox {
         ancillary.push(SendAncillaryMessage::ScmRights(&passed));
         sendmsg(
             socket,
-            &[IoSlice::new(&[0])],
+            &[IoSlice::new(&[READS_MEMORY])],
             &mut ancillary,
             SendFlags::NOSIGNAL,
         )?;
@@ -158,7 +171,10 @@ impl Stream {
             }
         };
         let mailbox = match protocol {
-            Protocol::Frames => Some(Arc::new(Mailbox::new(socket.as_fd())?)),
+            Protocol::Frames => {
+                set_socket_passcred(&socket, true)?;
+                Some(Arc::new(Mailbox::new(socket.as_fd())?))
+            }
             Protocol::Http | Protocol::Uwsgi => None,
         };
         Ok(Self {
@@ -216,18 +232,18 @@ impl Stream {
         }
     }
 
-    /// Read, and keep the descriptors that come along. 0 is the end.
+    /// Read, and keep what comes along. 0 is the end.
     pub(crate) fn poll_receive(
         &self,
         context: &mut Context<'_>,
         buffer: &mut [u8],
-        descriptors: &mut Vec<OwnedFd>,
+        passed: &mut Ancillary,
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.socket.poll_read_ready(context))?;
-            let before = descriptors.len();
+            let before = passed.descriptors.len();
             let received = match self.mailbox {
-                Some(_) => receive(self.socket.as_fd(), buffer, descriptors),
+                Some(_) => receive(self.socket.as_fd(), buffer, passed),
                 // Only Stead's own worker passes files; of anybody else the kernel closes them.
                 None => recv(self.socket.get_ref(), &mut *buffer, RecvFlags::CMSG_CLOEXEC)
                     .map(|(length, _)| length),
@@ -238,7 +254,7 @@ impl Stream {
                 Err(error) => return Poll::Ready(Err(error.into())),
                 Ok(length) => {
                     // A short read has emptied the socket, unless it ended where descriptors were.
-                    if length > 0 && length < buffer.len() && descriptors.len() == before {
+                    if length > 0 && length < buffer.len() && passed.descriptors.len() == before {
                         guard.clear_ready();
                     }
                     return Poll::Ready(Ok(length));
@@ -250,6 +266,15 @@ impl Stream {
     /// Nothing more will be written.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         Ok(shutdown(self.socket.get_ref(), Shutdown::Write)?)
+    }
+
+    /// Write all of it.
+    pub(crate) async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = std::future::poll_fn(|context| self.poll_send(context, bytes)).await?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
     }
 
     /// Write what the socket takes. A peer that is gone is an error, not a SIGPIPE.
@@ -286,13 +311,13 @@ fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
 }
 
-/// One `recvmsg` with room for a few descriptors.
+/// One `recvmsg` with room for a few descriptors and the sender.
 fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
+    passed: &mut Ancillary,
 ) -> rustix::io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4), ScmCredentials(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let message = recvmsg(
         socket,
@@ -301,8 +326,10 @@ fn receive(
         RecvFlags::CMSG_CLOEXEC,
     )?;
     for part in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(passed) = part {
-            descriptors.extend(passed);
+        match part {
+            RecvAncillaryMessage::ScmRights(more) => passed.descriptors.extend(more),
+            RecvAncillaryMessage::ScmCredentials(sender) => passed.sender = Some(sender.pid),
+            _ => {}
         }
     }
     Ok(message.bytes)

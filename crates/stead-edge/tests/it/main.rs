@@ -19,6 +19,7 @@ mod hints;
 mod http2;
 mod http_upstreams;
 mod invalid;
+mod large;
 mod memory;
 mod metrics;
 mod nonsense;
