@@ -79,7 +79,7 @@ impl Logs {
             .enable_io()
             .enable_time()
             .build()?;
-        let (files, writer) = Files::start()?;
+        let (files, writer) = Files::start(reports.clone())?;
         let (attach, attached) = unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("logs".into())

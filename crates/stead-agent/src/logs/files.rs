@@ -7,6 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::Report;
+use crate::spawn::io_text;
+
 /// A file is put aside when it is larger.
 pub(crate) const LARGEST: u64 = 10 * 1024 * 1024;
 /// How many that were put aside are kept.
@@ -26,12 +31,14 @@ struct Piece {
 
 impl Files {
     /// Start the thread; joined by whoever wants to know that everything is written.
-    pub(crate) fn start() -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(crate) fn start(
+        reports: UnboundedSender<Report>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("log-writer".into())
             .stack_size(256 * 1024)
-            .spawn(move || write_all(&receiver))?;
+            .spawn(move || write_all(&receiver, reports))?;
         Ok((Self(sender), thread))
     }
 
@@ -45,42 +52,109 @@ impl Files {
     }
 }
 
-fn write_all(pieces: &Receiver<Piece>) {
-    let mut open: HashMap<PathBuf, (File, u64)> = HashMap::new();
+/// What could not be written of one file since it was last said.
+#[derive(Debug, Default)]
+struct Lost {
+    lines: u64,
+    why: String,
+}
+
+/// The files that are open, with their sizes, and what was lost of them.
+struct Writer {
+    open: HashMap<PathBuf, (File, u64)>,
+    lost: HashMap<PathBuf, Lost>,
+    reports: UnboundedSender<Report>,
+}
+
+fn write_all(pieces: &Receiver<Piece>, reports: UnboundedSender<Report>) {
+    let mut writer = Writer {
+        open: HashMap::new(),
+        lost: HashMap::new(),
+        reports,
+    };
     for piece in pieces {
-        if open.len() > 64 {
-            open.clear();
-        }
-        if !open.contains_key(&piece.file)
-            && let Some(opened) = open_file(&piece.file)
-        {
-            open.insert(piece.file.clone(), opened);
-        }
-        let Some((file, size)) = open.get_mut(&piece.file) else {
-            continue;
-        };
-        // A full disk loses log lines, nothing else. The file is opened again for the next piece.
-        if file.write_all(&piece.bytes).is_err() {
-            open.remove(&piece.file);
-            continue;
-        }
-        *size += piece.bytes.len() as u64;
-        if *size > LARGEST {
-            open.remove(&piece.file);
-            put_aside(&piece.file);
-        }
+        writer.take(&piece);
     }
 }
 
-fn open_file(path: &Path) -> Option<(File, u64)> {
+impl Writer {
+    /// Write a piece, and before it how many lines there was no room for. A full disk loses log lines, nothing else.
+    fn take(&mut self, piece: &Piece) {
+        let lost = self.lost.get(&piece.file);
+        let gap = lost.map_or(String::new(), |lost| {
+            format!(
+                "[stead: {} lines were not kept: {}]\n",
+                lost.lines, lost.why
+            )
+        });
+        match self.write(&piece.file, gap.as_bytes(), &piece.bytes) {
+            Ok(()) => {
+                if let Some(lost) = self.lost.remove(&piece.file) {
+                    let lines = lost.lines;
+                    let text = format!("its log is kept again; {lines} lines are missing in it");
+                    self.note(&piece.file, false, text);
+                }
+            }
+            Err(error) => {
+                // It is opened again for the next piece: it may have been removed to make room.
+                self.open.remove(&piece.file);
+                let known = self.lost.contains_key(&piece.file);
+                let lost = self.lost.entry(piece.file.clone()).or_default();
+                lost.lines += piece.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+                if !known {
+                    lost.why = io_text(&error);
+                    let text = format!(
+                        "its lines cannot be kept in {}: {}; what it prints is only shown here until they can",
+                        piece.file.display(),
+                        lost.why
+                    );
+                    self.note(&piece.file, true, text);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, path: &Path, gap: &[u8], bytes: &[u8]) -> std::io::Result<()> {
+        if self.open.len() > 64 {
+            self.open.clear();
+        }
+        if !self.open.contains_key(path) {
+            self.open.insert(path.to_owned(), open_file(path)?);
+        }
+        let Some((file, size)) = self.open.get_mut(path) else {
+            return Ok(());
+        };
+        if let Err(error) = file.write_all(gap).and_then(|()| file.write_all(bytes)) {
+            // Half a piece would be the beginning of a line that never was.
+            let _ = file.set_len(*size);
+            return Err(error);
+        }
+        *size += (gap.len() + bytes.len()) as u64;
+        if *size > LARGEST {
+            self.open.remove(path);
+            put_aside(path);
+        }
+        Ok(())
+    }
+
+    fn note(&self, file: &Path, warning: bool, text: String) {
+        let source = file.file_stem().unwrap_or_default();
+        let _ = self.reports.send(Report::Note {
+            source: source.to_string_lossy().into_owned(),
+            warning,
+            text,
+        });
+    }
+}
+
+fn open_file(path: &Path) -> std::io::Result<(File, u64)> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(path)
-        .ok()?;
-    let size = file.metadata().ok()?.len();
-    Some((file, size))
+        .open(path)?;
+    let size = file.metadata()?.len();
+    Ok((file, size))
 }
 
 /// `web.1.log` → `web.1.log.1` → `web.1.log.2` → gone.

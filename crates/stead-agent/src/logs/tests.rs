@@ -33,7 +33,7 @@ fn a_long_line_is_capped_in_memory_too() {
 fn files_are_put_aside_and_the_oldest_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("web.1.log");
-    let (files, writer) = Files::start().unwrap();
+    let (files, writer) = Files::start(unbounded_channel().0).unwrap();
     let piece = vec![b'x'; 1_000_000];
     for _ in 0..45 {
         while !files.append(&file, piece.clone()) {
@@ -47,6 +47,53 @@ fn files_are_put_aside_and_the_oldest_is_dropped() {
     assert_eq!(size("web.1.log.1"), 11_000_000);
     assert_eq!(size("web.1.log.2"), 11_000_000);
     assert_eq!(size("web.1.log"), 1_000_000);
+}
+
+/// Where nothing can be written: a file that is a link to `/dev/full`, as a full disk is (full(4)).
+#[test]
+fn lines_that_find_no_room_are_counted_and_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("web.1.log");
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    let (reports, mut notes) = unbounded_channel();
+    let (files, writer) = Files::start(reports).unwrap();
+    let append = |file: &std::path::Path, text: &str| {
+        while !files.append(file, text.into()) {
+            std::thread::yield_now();
+        }
+    };
+    let mut note = || match notes.blocking_recv() {
+        Some(Report::Note { source, text, .. }) => format!("{source}: {text}"),
+        other => panic!("{other:?}"),
+    };
+    append(&file, "one\ntwo\n");
+    append(&file, "three\n");
+    let first = note();
+    assert!(
+        first.starts_with("web.1: its lines cannot be kept in "),
+        "{first}"
+    );
+    assert!(first.contains(": no space left on device; "), "{first}");
+    // Pieces are taken in order: when this one is there, those before it have found no room.
+    let other = dir.path().join("web.2.log");
+    append(&other, "other\n");
+    while !other.exists() {
+        std::thread::yield_now();
+    }
+    std::fs::remove_file(&file).unwrap();
+    append(&file, "four\n");
+    let second = note();
+    assert_eq!(
+        second,
+        "web.1: its log is kept again; 3 lines are missing in it"
+    );
+    drop(files);
+    writer.join().unwrap();
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        kept,
+        "[stead: 3 lines were not kept: no space left on device]\nfour\n"
+    );
 }
 
 #[test]

@@ -253,6 +253,9 @@ fn before_it_served(name: &str, status: Status, age: Duration) -> Failure {
         hint: None,
     };
     match status {
+        Status::Exited(0) => failure.hint(
+            "a program that goes on in the background looks like one that has ended: have it stay in the foreground",
+        ),
         Status::Exited(127) => failure.hint("a program that its command names is not installed"),
         Status::Exited(126) => failure.hint("a program that its command names is not executable"),
         _ => failure,

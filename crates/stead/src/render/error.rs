@@ -9,7 +9,7 @@
 
 use std::fmt::Write;
 
-use super::text::{ERROR, FAINT, HINT, WARNING, shown, styled};
+use super::text::{ERROR, FAINT, HINT, WARNING, said, shown, styled};
 use crate::problem::Problem;
 
 /// The whole form, ending in a line feed.
@@ -25,7 +25,7 @@ pub(super) fn text(problem: &Problem) -> String {
 
 /// A sentence that is no failure.
 pub(super) fn note(sentence: &str) -> String {
-    format!("{} {}\n", styled(WARNING, "note:"), shown(sentence))
+    format!("{} {}\n", styled(WARNING, "note:"), said(sentence))
 }
 
 fn one(text: &mut String, problem: &Problem) {
@@ -51,7 +51,7 @@ fn one(text: &mut String, problem: &Problem) {
 fn folded(sentence: &str) -> String {
     sentence
         .lines()
-        .map(shown)
+        .map(said)
         .collect::<Vec<_>>()
         .join("\n    ")
 }

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Color, Style};
 
-use super::text::{FAINT, WARNING, shown, styled};
+use super::text::{FAINT, WARNING, said, shown, styled};
 
 /// Colours of sources. Red and yellow mean that something is wrong, so they are not among them.
 const COLOURS: [AnsiColor; 8] = [
@@ -43,7 +43,7 @@ impl Prefixes {
             true => styled(WARNING, "!"),
             false => styled(FAINT, "*"),
         };
-        format!("{} {mark} {}\n", self.prefix(source), shown(text))
+        format!("{} {mark} {}\n", self.prefix(source), said(text))
     }
 
     fn prefix(&mut self, source: &str) -> String {

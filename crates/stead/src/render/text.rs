@@ -14,6 +14,20 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// What Stead says: as [`shown`], and without the system's numbers of errors, which their words go with.
+pub(crate) fn said(sentence: &str) -> String {
+    let mut parts = sentence.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+        match part[digits..].strip_prefix(')') {
+            Some(rest) if digits > 0 => text.push_str(rest),
+            _ => text.extend([" (os error ", part]),
+        }
+    }
+    shown(&text)
+}
+
 /// A line of an app's output: its colours stay, everything else that moves a cursor, rings a bell
 /// or renames a window is shown instead of obeyed. A visitor may have written this line.
 pub(crate) fn shown(line: &str) -> String {
@@ -53,7 +67,24 @@ fn colour_sequence(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{said, shown};
+
+    #[test]
+    fn numbers_of_errors_are_left_out_of_sentences() {
+        assert_eq!(
+            said("cannot connect: Connection refused (os error 111); next try in 1 s"),
+            "cannot connect: Connection refused; next try in 1 s"
+        );
+        assert_eq!(said("a (os error 2) b (os error 13)"), "a b");
+        for kept in [
+            "x (os error ",
+            "x (os error )",
+            "x (os error 1",
+            "x (os error a)",
+        ] {
+            assert_eq!(said(kept), kept);
+        }
+    }
 
     #[test]
     fn colours_of_an_app_stay_and_are_reset() {
