@@ -40,7 +40,7 @@ fn only_a_whole_payload_of_some_bytes_is_taken() {
         assert!(Memory::parse(&whole[..length], own).is_none());
     }
     assert!(Memory::parse(&whole, own).is_some());
-    assert!(Memory::parse(&[whole.clone(), vec![0]].concat(), own).is_none());
+    assert!(Memory::parse(&[&whole[..], &[0]].concat(), own).is_none());
     assert!(Memory::parse(&payload(b"", 0), own).is_none());
     assert!(Memory::parse(&payload(b"bytes", 2), own).is_none());
     assert!(Memory::parse(&[&[0xff; 16][..], &[0]].concat(), own).is_none());
