@@ -29,7 +29,7 @@ from time import monotonic, sleep
 
 # Kinds of frames from the edge.
 REQUEST, REQUEST_STREAMED, BODY_OF_REQUEST, END_OF_REQUEST, ABORT_OF_REQUEST, ON_CONNECTION = range(1, 7)
-MEMORY_READ, MEMORY_UNREADABLE = 7, 8
+MEMORY_READ = 7  # Or 8, MEMORY_UNREADABLE.
 # Kinds of frames to the edge, where they are in a frame's header: above the payload's length.
 HEAD, BODY, END, FILE, ABORT, HINTS, MEMORY = 1 << 24, 2 << 24, 3 << 24, 4 << 24, 5 << 24, 6 << 24, 7 << 24
 LENGTH_BITS = 24
@@ -43,9 +43,8 @@ FILE_HEADER = FILE | FILE_FRAME.size - HEADER_SIZE
 MEMORY_FRAME = Struct("<IQQB")
 MEMORY_HEADER = MEMORY | MEMORY_FRAME.size - HEADER_SIZE
 DESCRIPTOR = Struct("i")
-# With the mailbox: the edge knows what a MEMORY frame is.
-READS_MEMORY = b"\1"
-# Where the bytes of a `bytes` begin, from its address on; its type counts the NUL behind them, too.
+READS_MEMORY = b"\1"  # Comes with the mailbox.
+# From a `bytes` to its first byte; its type counts the NUL behind the last, too.
 BYTES_OFFSET = bytes.__basicsize__ - 1
 
 # Bytes that a mailbox or a connection gives at a time. A request that is too long for a mailbox comes
@@ -54,8 +53,7 @@ BUFFER_SIZE = 64 * 1024
 # A piece of a body from this size on is sent from where it is instead of copied behind its head.
 # (As a memory file, which the edge could `sendfile`, 1 MB costs the two of them twice as much.)
 LARGE_PIECE = 32 * 1024
-# A piece from this size on is read by the edge from where it is: for a smaller one, waiting until that is done
-# would cost more than copying it.
+# One from this size on is read by the edge from where it is: for a smaller one waiting for that costs more.
 MEMORY_PIECE = 128 * 1024
 # Bytes that `wsgi.file_wrapper` reads at a time where the edge cannot read the file itself.
 BLOCK_SIZE = 64 * 1024
@@ -67,10 +65,8 @@ SLOW_END = 0.01
 PATIENCE = 100
 # Milliseconds in which a connection must bring its mailbox: the edge sends it first of all.
 MAILBOX_PATIENCE = 3000
-# Bytes read from a wake pipe or from the agent at a time.
-WAKE_SIZE = 4096
-# How many distinct status lines and header names are remembered as valid.
-REMEMBERED = 1000
+WAKE_SIZE = 4096  # Bytes read from a wake pipe or from the agent at a time.
+REMEMBERED = 1000  # Distinct status lines and header names that are known to be valid.
 
 FIRST_DESCRIPTOR = 3
 PR_SET_PDEATHSIG = 1
@@ -286,7 +282,7 @@ class Exchange(object):
         self.stream = None
         self.frame_left = 0
         self.body_ended = self.visitor_gone = False
-        # Whether the edge may read pieces of a response from this process's memory.
+        # The edge may read from this process's memory.
         self.reads_memory = False
         # What start_response made of its arguments, encoded, and whether the edge has it.
         self.head = None
@@ -553,7 +549,8 @@ class Exchange(object):
         """Send bytes of the body between what is due of the head and of the end."""
         head = self.take_head()
         if len(data) >= MEMORY_PIECE and self.reads_memory and self.stream is None and type(data) is bytes:
-            if self.show(data, head, end):
+            self.show(data, head, end)
+            if self.reads_memory:
                 return
             head = b""
         if len(data) > LONGEST_PAYLOAD:
@@ -569,21 +566,15 @@ class Exchange(object):
             self.send_parts((head, data, end))
 
     def show(self, data, head, end):
-        """Have the edge read bytes from where they are, and wait until it has. False: it may not, so they, and
-        the end, are still to be sent."""
-        memory = MEMORY_FRAME.pack(MEMORY_HEADER, id(data) + BYTES_OFFSET, len(data), 1 if end else 0)
-        self.send(head + memory)
+        """Have the edge read bytes, and wait until it has. If it may not, they and the end are still to be sent."""
+        self.send(head + MEMORY_FRAME.pack(MEMORY_HEADER, id(data) + BYTES_OFFSET, len(data), bool(end)))
         try:
-            kind, length = self.receive_header()
+            kind, _ = self.receive_header()
         except OSError as error:
             raise EdgeGone(RESPONSE_LOST) from error
-        if kind not in (MEMORY_READ, MEMORY_UNREADABLE) or length:
-            raise EdgeGone("the edge sent a frame of kind %d within a response" % kind)
         self.reads_memory = kind == MEMORY_READ
         if end:
-            # How long a visitor took is not how long the app cleans up.
             self.ended_at = monotonic()
-        return self.reads_memory
 
     def send_file(self, filelike):
         """Have the edge read a file itself. False: it cannot."""
