@@ -76,7 +76,12 @@ const KNOWN: &[Known] = &[
     known("tensorboard", "tensorboard --logdir . --port $PORT"),
     known("flower", "celery flower --port=$PORT"),
     known("locust", "locust --web-host 127.0.0.1 --web-port $PORT"),
-    known("radicale", "radicale --server-hosts 127.0.0.1:$PORT"),
+    Known {
+        package: "radicale",
+        line: "radicale --server-hosts 127.0.0.1:$PORT --storage-filesystem-folder data",
+        folder: Some("data"),
+        before: None,
+    },
     Known {
         package: "wsgidav",
         line: "wsgidav --host 127.0.0.1 --port $PORT --root files --auth anonymous",
