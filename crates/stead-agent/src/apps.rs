@@ -17,6 +17,7 @@
 mod app;
 mod journal;
 mod link;
+mod metrics;
 mod places;
 mod systemd;
 
@@ -47,6 +48,8 @@ pub struct Apps {
     pub run: PathBuf,
     /// Where the edge is controlled.
     pub edge: PathBuf,
+    /// Where the edge says what it has counted.
+    pub metrics: PathBuf,
     /// The program that builds: `PROGRAM build-release`.
     pub program: PathBuf,
     /// Sentences about what happened, for the agent's own log.
@@ -60,6 +63,7 @@ struct Shared {
     systemd: Systemd,
     link: Link,
     places: Places,
+    metrics: PathBuf,
     program: PathBuf,
     remarks: UnboundedSender<String>,
 }
@@ -78,7 +82,7 @@ impl Shared {
 
 /// An app that takes longer to say how it is has other things to do.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Until systemd is asked again that could not be reached.
+/// Until it is tried again to find what runs.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Keep the apps, and carry out what is asked, until nobody can ask any more.
@@ -156,6 +160,7 @@ fn open(apps: &Apps) -> Result<Shared, crate::store::Failure> {
             run: apps.run.clone(),
             units: stead_model::units::DIRECTORY.into(),
         },
+        metrics: apps.metrics.clone(),
         program: apps.program.clone(),
         remarks: apps.remarks.clone(),
     })
@@ -170,8 +175,12 @@ fn start(shared: &Arc<Shared>, name: &str) -> UnboundedSender<Message> {
 }
 
 async fn run(mut app: App, messages: UnboundedReceiver<Message>) {
+    let mut said = None;
     while let Err(why) = app.adopt().await {
-        app.remark(format!("waits for systemd: {why}"));
+        if said.as_ref() != Some(&why.0) {
+            app.remark(format!("nothing is done to it yet: {why}"));
+        }
+        said = Some(why.0);
         sleep(AGAIN).await;
     }
     app.run(messages).await;

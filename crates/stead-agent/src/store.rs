@@ -213,6 +213,20 @@ impl Store {
             .map_err(self.failed())
     }
 
+    /// It served, and failed its visitors.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn blame(&self, app: &str, number: u64, why: &str) -> Outcome<()> {
+        self.connection
+            .execute(
+                "UPDATE releases SET failure = ?3 WHERE app = ?1 AND number = ?2",
+                params![app, number.cast_signed(), why],
+            )
+            .map(drop)
+            .map_err(self.failed())
+    }
+
     /// How long it took until it served.
     ///
     /// # Errors

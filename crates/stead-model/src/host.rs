@@ -32,6 +32,8 @@ pub const LOGS: &str = "/var/log/stead";
 pub const RUN: &str = "/run/stead";
 /// Where an agent answers.
 pub const AGENT_SOCKET: &str = "/run/stead/agent.sock";
+/// Where an edge says what it has counted.
+pub const EDGE_METRICS: &str = "/run/stead-edge/metrics.sock";
 /// Where an edge answers.
 pub const EDGE_SOCKET: &str = "/run/stead/edge.sock";
 /// Where visitors connect. 443 is the edge's as well as soon as it has certificates, so it is looked at.

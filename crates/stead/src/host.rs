@@ -14,7 +14,7 @@ use stead_agent::apps::Apps;
 use stead_agent::host::Failed;
 use stead_edge::control::{self, Unanswered};
 use stead_model::control::{Answer, Status, Wish};
-use stead_model::host::{Progress, RUN};
+use stead_model::host::{EDGE_METRICS, Progress, RUN};
 use stead_model::tree::Received;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -52,6 +52,7 @@ pub(crate) fn agent(
             state,
             run: Path::new(RUN).join("apps"),
             edge: edge.clone(),
+            metrics: EDGE_METRICS.into(),
             program,
             remarks,
         },

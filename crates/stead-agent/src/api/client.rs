@@ -25,6 +25,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// Nobody: what the agent does of itself. Needs a tokio runtime.
+    pub(crate) fn nobody() -> Self {
+        let (asked, mut answers) = asked(Wish::Apps);
+        tokio::spawn(async move { while answers.next().await.is_some() {} });
+        asked.client
+    }
+
     /// Say what happens. Never waits.
     pub fn say(&self, progress: Progress) {
         let is_output = matches!(progress, Progress::Output { .. });

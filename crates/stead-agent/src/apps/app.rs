@@ -6,6 +6,7 @@ mod observe;
 mod start;
 mod status;
 mod switch;
+mod watch;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,10 @@ pub(super) struct App {
     falls: BTreeMap<(String, u32), u32>,
     jobs: wishes::Jobs,
     removed: bool,
+    /// The release that has met its first visitors.
+    watch: Option<watch::Watch>,
+    /// What a person should know until the next change.
+    notice: Option<String>,
 }
 
 /// A launch of a release.
@@ -124,6 +129,8 @@ struct Ongoing {
     run_release_command: bool,
     /// A release is made, rather than one that serves changed.
     makes: bool,
+    /// When it fails its visitors, the one before it comes back.
+    is_watched: bool,
     /// The app is to be no more; `true`: neither its data.
     removes: Option<bool>,
     /// Instances that are to be gone.
@@ -166,6 +173,8 @@ impl App {
             falls: BTreeMap::new(),
             jobs: wishes::Jobs::default(),
             removed: false,
+            watch: None,
+            notice: None,
         }
     }
 
@@ -229,6 +238,7 @@ impl App {
         }
         self.probe_those_due();
         self.mind_the_jobs().await;
+        self.mind_the_watch().await;
         self.end_if_done().await;
         self.forget_generations();
     }
@@ -296,7 +306,8 @@ impl App {
         let all = probes
             .chain(plan::next_wake(&self.observed))
             .chain(self.next_job());
-        all.chain([look])
+        all.chain(self.watch.iter().map(|watch| watch.next))
+            .chain([look])
             .map(|at| at.saturating_sub(now))
             .min()
             .unwrap_or(LATER)

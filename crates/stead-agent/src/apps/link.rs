@@ -40,6 +40,7 @@ enum Request {
     Probe(Probe, oneshot::Sender<Result<u16, String>>),
     Hear(UnboundedSender<News>),
     Parts(oneshot::Sender<BTreeMap<String, RoutingTable>>),
+    Since(oneshot::Sender<Option<i64>>),
 }
 
 /// The way to the edge. Cheap to clone.
@@ -82,6 +83,13 @@ impl Link {
             .unwrap_or_else(|_| Err("the edge was replaced meanwhile".to_owned()))
     }
 
+    /// Since when the edge that there is has been serving, seconds since 1970.
+    pub(crate) async fn serving_since(&self) -> Option<i64> {
+        let (answer, since) = oneshot::channel();
+        let _ = self.requests.send(Request::Since(answer));
+        since.await.ok().flatten()
+    }
+
     /// Everything from now on.
     pub(crate) fn hear(&self, news: UnboundedSender<News>) {
         let _ = self.requests.send(Request::Hear(news));
@@ -113,6 +121,8 @@ struct State {
     hearers: Vec<UnboundedSender<News>>,
     /// Instances that were leaving when the edge was reached, and have requests yet.
     leaving: BTreeSet<InstanceId>,
+    /// When the edge began to serve, seconds since 1970.
+    since: Option<i64>,
     /// Of the connection that there is.
     out: Vec<u8>,
 }
@@ -134,6 +144,7 @@ impl State {
             };
             self.generation = self.generation.max(welcome.generation.unwrap_or(0));
             self.out.clear();
+            self.since = serving_since(&socket).await;
             self.leaving = welcome.leaving.into_iter().collect();
             self.tell(&News::Reached(self.leaving.clone()));
             if let Some((_, published)) = self.sent.take() {
@@ -198,6 +209,9 @@ impl State {
                 if connected {
                     self.next();
                 }
+            }
+            Request::Since(answer) => {
+                let _ = answer.send(self.since.filter(|_| connected));
             }
             Request::Probe(_, answer) if !connected => {
                 let _ = answer.send(Err("the edge is not reached".to_owned()));
@@ -293,13 +307,36 @@ impl State {
     }
 }
 
+/// When the edge began to serve, as it says itself.
+async fn serving_since(socket: &Path) -> Option<i64> {
+    let asked = async {
+        let (_, answer) = put(socket, Wish::Status).await?;
+        std::io::Result::Ok(answer)
+    };
+    match timeout(PATIENCE, asked).await {
+        Ok(Ok(Answer::Status(status))) => {
+            let seconds = i64::try_from(status.serving_seconds).ok()?;
+            Some(jiff::Timestamp::now().as_second() - seconds)
+        }
+        _ => None,
+    }
+}
+
 async fn greet(
     socket: &Path,
 ) -> std::io::Result<(BufReader<UnixStream>, stead_model::control::Welcome)> {
+    match put(socket, Wish::Agent).await? {
+        (stream, Answer::Welcome(welcome)) => Ok((stream, welcome)),
+        _ => Err(std::io::Error::other("the edge wants no agent")),
+    }
+}
+
+/// Say what is wanted, over a new connection, and hear the answer.
+async fn put(socket: &Path, wish: Wish) -> std::io::Result<(BufReader<UnixStream>, Answer)> {
     let mut stream = BufReader::new(UnixStream::connect(socket).await?);
     let hello = Hello {
         protocol: PROTOCOL,
-        wish: Wish::Agent,
+        wish,
     };
     let mut text = serde_json::to_vec(&hello)?;
     text.push(b'\n');
@@ -307,10 +344,7 @@ async fn greet(
     let mut line = Vec::new();
     let mut bounded = (&mut stream).take(LONGEST_LINE as u64);
     bounded.read_until(b'\n', &mut line).await?;
-    match serde_json::from_slice(&line)? {
-        Answer::Welcome(welcome) => Ok((stream, welcome)),
-        _ => Err(std::io::Error::other("the edge wants no agent")),
-    }
+    Ok((stream, serde_json::from_slice(&line)?))
 }
 
 /// One table of all apps. How visitors come in is said by the first app, by name, that says anything about it.

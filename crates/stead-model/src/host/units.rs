@@ -65,7 +65,7 @@ After=stead-edge.socket network.target
 Type=notify
 # An edge is replaced by its child (`stead edge upgrade`), which then is the main process.
 NotifyAccess=all
-ExecStart=/usr/local/bin/stead edge --drain 60s --access-log /var/log/stead/access.log
+ExecStart=/usr/local/bin/stead edge --drain 60s --access-log /var/log/stead/access.log --metrics /run/stead-edge/metrics.sock
 TimeoutStopSec=75
 KillMode=mixed
 Restart=always
@@ -74,6 +74,8 @@ User=stead-edge
 Group=stead-edge
 StateDirectory=stead/edge
 StateDirectoryMode=0700
+RuntimeDirectory=stead-edge
+RuntimeDirectoryMode=0700
 LogsDirectory=stead
 LogsDirectoryMode=0750
 UMask=0077

@@ -29,7 +29,9 @@ fn an_app_lives_on_a_host_through_everything() {
     it_is_shut_in(&machine, &host);
     nothing_is_lost_under_load(&host, &shop);
     what_fails_changes_nothing(&host, &shop);
+    a_release_that_fails_its_visitors_goes_by_itself(&host, &shop);
     one_deploy_at_a_time(&host, &shop);
+    apps_do_not_disturb_each_other(&host, &shop);
     what_serves_does_not_need_the_agent(&machine, &host);
     an_agent_that_is_killed_goes_on(&machine, &host, &shop);
 
@@ -178,6 +180,31 @@ fn what_fails_changes_nothing(host: &Host<'_>, shop: &App) {
     assert_eq!(visitors.go().1, Vec::<String>::new());
 }
 
+fn a_release_that_fails_its_visitors_goes_by_itself(host: &Host<'_>, shop: &App) {
+    let visitors = Visitors::come(&host.address());
+    let before = host.get("/release");
+    let bad = host.deploy(&shop.with_code("FAILS = True")).good();
+    host.until(|| {
+        let releases = host.releases();
+        releases[0].rollback_of == Some(before.parse().unwrap())
+            && releases[0].state == ReleaseState::Serving
+    });
+    host.wait_for(|status| status.deploying.is_none());
+    let releases = host.releases();
+    assert_eq!(Some(releases[1].number), bad.release);
+    let why = releases[1].failure.clone().unwrap();
+    assert!(why.contains("came back by itself"), "{why}");
+    let status = host.status().unwrap();
+    assert_eq!(status.problems, [why]);
+    assert!(status.traffic.unwrap().errors >= 10);
+    assert_eq!(host.get("/release"), releases[0].number.to_string());
+    let (_, lost) = visitors.go();
+    assert!(
+        lost.iter().all(|answer| answer.contains(" 500 ")),
+        "{lost:?}"
+    );
+}
+
 fn one_deploy_at_a_time(host: &Host<'_>, shop: &App) {
     let slow = shop.with_release_command("sleep 2");
     std::thread::scope(|scope| {
@@ -199,6 +226,31 @@ fn one_deploy_at_a_time(host: &Host<'_>, shop: &App) {
         }
         first.join().unwrap().good();
     });
+}
+
+fn apps_do_not_disturb_each_other(host: &Host<'_>, shop: &App) {
+    // Every host leads to the shop already.
+    let failed = host.deploy(&App::new("other")).bad();
+    let causes = failed.causes.join(": ");
+    assert!(causes.contains("`every host` leads to `shop`"), "{causes}");
+
+    let noisy = App::new("noisy")
+        .with_setting("[route]\nhosts = [\"noisy.example\"]")
+        .with_setting("[process.flood]\ncommand = \"yes this is a line of a log\"")
+        .with_setting("[process.crash]\ncommand = \"exit 1\"");
+    let visitors = Visitors::come(&host.address());
+    host.deploy(&noisy).good();
+    let release = host.deploy(shop).good().release.unwrap();
+    assert_eq!(host.get("/release"), release.to_string());
+    for app in ["noisy", "other"] {
+        let removed = host.ask(Wish::Remove {
+            app: app.to_owned(),
+            data: true,
+        });
+        removed.good();
+    }
+    assert_eq!(visitors.go().1, Vec::<String>::new());
+    assert_eq!(host.apps(), ["shop"]);
 }
 
 fn what_serves_does_not_need_the_agent(machine: &Machine, host: &Host<'_>) {
@@ -223,11 +275,16 @@ fn what_serves_does_not_need_the_agent(machine: &Machine, host: &Host<'_>) {
     assert!(lost.len() <= 16, "{lost:?}");
     machine.sh("systemctl start stead-agent.service").unwrap();
     assert_eq!(host.instances(), 2);
+    // An edge that is killed is back with its table, and its agent finds it again.
+    machine
+        .sh("systemctl kill --signal=KILL --kill-who=main stead-edge.service")
+        .unwrap();
+    host.get_when_it_is_there("/release");
 }
 
 fn an_agent_that_is_killed_goes_on(machine: &Machine, host: &Host<'_>, shop: &App) {
     let visitors = Visitors::come(&host.address());
-    for delay in [100, 250, 400, 550, 700, 850, 1000] {
+    for delay in [200, 450, 700, 950] {
         let before = host.get("/release");
         std::thread::scope(|scope| {
             let deploy = scope.spawn(|| host.deploy(shop));

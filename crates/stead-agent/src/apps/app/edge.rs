@@ -6,7 +6,7 @@ use stead_model::messages::{EdgeEvent, Probe};
 use stead_model::plan::{Phase, Table};
 use stead_model::routing::InstanceId;
 
-use super::{App, Message};
+use super::{App, Message, Ongoing};
 use crate::apps::link::News;
 use crate::machine;
 use crate::table;
@@ -74,8 +74,10 @@ impl App {
                 && let Some(generation) = self.generations.get(&key)
             {
                 self.desired.serving = Some(generation.wanted.clone());
-                if self.ongoing.as_ref().is_some_and(|o| o.key == Some(key)) {
+                let serves = self.ongoing.as_ref().is_some_and(|o| o.key == Some(key));
+                if serves && self.ongoing.as_ref().is_some_and(Ongoing::is_switching) {
                     self.step("drain");
+                    self.begin_watch();
                 }
             }
             self.boot();

@@ -37,9 +37,17 @@ impl App {
             let record = self.shared.store().release(&self.name, launch.release);
             let built = record.ok().flatten().and_then(|record| record.built);
             let is_serving = Some(launch.id) == serving;
-            if let Some(built) = built.filter(|_| is_serving)
-                && let Ok(generation) = self.generation(launch.id, built, false)
-            {
+            if is_serving {
+                // What runs is left alone as long as it is not known how it would be started again.
+                let built = built.ok_or_else(|| {
+                    Refusal(format!(
+                        "what release {} is made of is not known",
+                        launch.release
+                    ))
+                })?;
+                let generation = self
+                    .generation(launch.id, built, false)
+                    .map_err(|failure| Refusal(failure.causes.join(": ")))?;
                 self.desired.serving = Some(generation.wanted.clone());
                 self.desired.target = Some(generation.wanted.clone());
                 self.generations.insert(launch.id, generation);

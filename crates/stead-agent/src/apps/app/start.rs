@@ -29,7 +29,13 @@ impl App {
     /// Start an instance. When that fails it counts as one that ended at once.
     pub(super) async fn start(&mut self, release: u64, process: String, slot: u32) {
         let name = format!("{process}.{slot}");
-        self.step_if_target(release, "start");
+        if !self
+            .ongoing
+            .as_ref()
+            .is_some_and(super::Ongoing::is_switching)
+        {
+            self.step_if_target(release, "start");
+        }
         if let Err(failure) = self.try_start(release, &process, slot, &name).await {
             self.has_fallen(release, &process, slot, failure, Vec::new());
         }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use stead_model::agent::{
-    AppStatus, Deploying, Disk, InstanceState, InstanceStatus, JobStatus, ProcessStatus,
+    AppStatus, Deploying, Disk, InstanceState, InstanceStatus, JobStatus, ProcessStatus, Traffic,
 };
 use stead_model::plan::Phase;
 
 use super::App;
+use crate::apps::metrics;
 
 /// So many files are counted: an app with more is said to take up at least that.
 const COUNTED: usize = 200_000;
@@ -20,7 +21,7 @@ impl App {
             let record = self.shared.store().release(&self.name, number);
             record.ok().flatten().map(|record| record.info)
         });
-        let mut problems = Vec::new();
+        let mut problems: Vec<String> = self.notice.iter().cloned().collect();
         let processes = self.processes(&mut problems).await;
         let (dir, state) = (self.dir(), self.shared.places.state.clone());
         let disk = tokio::task::spawn_blocking(move || disk(&dir, &state)).await;
@@ -28,7 +29,7 @@ impl App {
             app: self.name.clone(),
             release,
             processes,
-            traffic: None,
+            traffic: self.traffic().await,
             hosts: self.hosts(),
             certificates: Vec::new(),
             jobs: self.job_statuses(),
@@ -45,6 +46,19 @@ impl App {
             }),
             problems,
         }
+    }
+
+    /// What visitors got, since the edge counts. It keeps the newest four releases of a process.
+    async fn traffic(&self) -> Option<Traffic> {
+        let counted = metrics::ask(&self.shared.metrics, &self.name).await.ok()?;
+        let since = self.shared.link.serving_since().await?;
+        Some(Traffic {
+            since,
+            requests: counted.values().map(|of| of.requests).sum(),
+            errors: counted.values().map(|of| of.errors).sum(),
+            requests_last_minute: None,
+            errors_last_minute: None,
+        })
     }
 
     async fn processes(&self, problems: &mut Vec<String>) -> Vec<ProcessStatus> {

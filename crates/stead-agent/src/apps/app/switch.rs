@@ -308,6 +308,11 @@ impl App {
 }
 
 impl Ongoing {
+    /// Its table is on the way to the edge.
+    pub(super) fn is_switching(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.name == "switch")
+    }
+
     pub(super) fn end_step(&mut self, store: &crate::store::Store, detail: &str) {
         let Some(step) = self.step.take() else {
             return;

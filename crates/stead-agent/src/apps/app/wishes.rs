@@ -67,6 +67,7 @@ impl App {
             step: None,
             making: None,
             makes: false,
+            is_watched: false,
             run_release_command: true,
             replaced: BTreeSet::new(),
             removes: None,
@@ -89,9 +90,11 @@ impl App {
         );
         let number = begun.map_err(|failure| vec![failure.act, failure.cause])?;
         let act = format!("deploy `{}`", self.name);
+        self.notice = None;
         self.begin(&act, deploy.origin.who, number, client);
         if let Some(ongoing) = &mut self.ongoing {
             ongoing.makes = true;
+            ongoing.is_watched = true;
             ongoing.run_release_command = deploy.release_command;
         }
         client.say(Progress::Release { number });

@@ -22,6 +22,7 @@ const CODE: &str = r#"
 import os, tempfile
 
 BROKEN = False
+FAILS = False
 PLACES = {"data": "data", "code": ".", "etc": "/etc", "state": "/var/lib/stead"}
 
 def answer(path):
@@ -36,6 +37,8 @@ def answer(path):
                 return "written"
         except OSError as error:
             return "refused: %s" % error
+    if FAILS and path == "/release":
+        raise RuntimeError("the release fails")
     return os.environ["STEAD_RELEASE"]
 
 def app(environ, start_response):
@@ -58,7 +61,7 @@ impl App {
     pub(super) fn new(name: &'static str) -> Self {
         let manifest = format!(
             "app = \"{name}\"\n\n[process.web]\nwsgi = \"app:app\"\ncount = 2\n\
-             health = {{ path = \"/health\", status = \"200\", within = \"5s\" }}\n\n[env]\nODD = '''{ODD}'''\n\n\
+             health = {{ path = \"/health\", status = \"200\", within = \"3s\" }}\n\n[env]\nODD = '''{ODD}'''\n\n\
              [secret.SECRET]\ngenerate = true\n\n[volume.data]\npath = \"data\"\n"
         );
         Self {
@@ -195,6 +198,14 @@ impl<'a> Host<'a> {
         let _ = from.map_while(Result::ok).count();
         let _ = api.wait();
         Said { answers }
+    }
+
+    /// The names of all apps.
+    pub(super) fn apps(&self) -> Vec<String> {
+        match self.ask(Wish::Apps).answers.pop() {
+            Some(Answer::Apps(apps)) => apps.into_iter().map(|app| app.app).collect(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn status(&self) -> Option<AppStatus> {
