@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::handover::{Estate, FromNew, FromOld, PROTOCOL, Pending};
-use stead_model::messages::{EdgeCommand, EdgeEvent};
+use stead_model::messages::{EdgeCommand, EdgeEvent, HttpChallenges};
 use stead_model::routing::RoutingTable;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -235,6 +235,7 @@ async fn take_over(role: Role, old: UnixStream) -> Result<Serving, Failure> {
                 sockets.agent,
                 predecessors,
             );
+            serving.challenges = estate.challenges;
             for (holds, pinned, pid) in sockets.holds {
                 serving.ledger.hold(pid, holds);
                 if pinned {
@@ -320,6 +321,9 @@ async fn receive_estate(role: &Role, wire: &mut Wire) -> Result<Received, String
     }
     if estate.certificates != certificates {
         let _ = take_in(&edge, &mut events, estate.certificates.as_ref()).await;
+    }
+    if let Some(challenges) = &estate.challenges {
+        answer(&edge, &mut events, challenges).await;
     }
     let passed = std::mem::take(&mut wire.descriptors);
     Ok((edge, events, *estate, passed))
@@ -427,6 +431,21 @@ async fn put_in_force(
         }
     }
     Err("the edge has ended".to_owned())
+}
+
+/// Answer authorities, and wait until that is so.
+async fn answer(
+    edge: &Edge,
+    events: &mut UnboundedReceiver<EdgeEvent>,
+    challenges: &HttpChallenges,
+) {
+    let command = EdgeCommand::HttpChallenges(challenges.clone());
+    let _ = edge.commands.send(command);
+    while let Some(event) = events.recv().await {
+        if let EdgeEvent::Answering { .. } = event {
+            return;
+        }
+    }
 }
 
 /// Have certificates taken in, and wait until they are.

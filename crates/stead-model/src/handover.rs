@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::certificates::CertificateTable;
-use crate::messages::EdgeEvent;
+use crate::messages::{EdgeEvent, HttpChallenges};
 use crate::routing::{InstanceId, RoutingTable};
 
 /// Raised when a program of another version could not take over. Both sides state theirs.
@@ -87,6 +87,9 @@ pub struct Estate {
     /// The certificates in force.
     #[serde(default)]
     pub certificates: Option<CertificateTable>,
+    /// What certificate authorities are answered.
+    #[serde(default)]
+    pub challenges: Option<HttpChallenges>,
     /// How many listening sockets there are.
     pub listeners: usize,
     /// So many of them, the last ones, are for TLS.

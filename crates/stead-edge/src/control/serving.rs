@@ -9,7 +9,7 @@ use std::time::Duration;
 use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::control::{Answer, PROTOCOL, Status, Welcome, Wish};
 use stead_model::handover::{Estate, FromNew, FromOld, Pending, Report};
-use stead_model::messages::{EdgeCommand, EdgeEvent};
+use stead_model::messages::{EdgeCommand, EdgeEvent, HttpChallenges};
 use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -40,6 +40,8 @@ pub(super) struct Serving {
     pub(super) control: UnixListener,
     pub(super) table: Option<RoutingTable>,
     pub(super) certificates: Option<CertificateTable>,
+    /// What certificate authorities are answered.
+    pub(super) challenges: Option<HttpChallenges>,
     pub(super) ledger: Ledger,
     pub(super) agent: Option<Wire>,
     pub(super) predecessors: Predecessors,
@@ -105,6 +107,7 @@ impl Serving {
             control,
             table,
             certificates,
+            challenges: None,
             ledger,
             agent,
             predecessors,
@@ -323,6 +326,13 @@ impl Serving {
                 self.certificates = Some(table.clone());
                 let _ = self.edge.commands.send(EdgeCommand::Certificates(table));
             }
+            Ok(EdgeCommand::HttpChallenges(challenges)) => {
+                self.challenges = Some(challenges.clone());
+                let _ = self
+                    .edge
+                    .commands
+                    .send(EdgeCommand::HttpChallenges(challenges));
+            }
             Ok(command) => drop(self.edge.commands.send(command)),
             Err(error) => self.tell_agent(&EdgeEvent::Refused {
                 generation: 0,
@@ -503,6 +513,7 @@ impl Serving {
         let estate = Estate {
             table: self.table.clone(),
             certificates: self.certificates.clone(),
+            challenges: self.challenges.clone(),
             tls_listeners: self.edge.tls_listeners(),
             listeners: self.visitors.len(),
             agent: self.agent.as_ref().map(Wire::pending),

@@ -93,10 +93,14 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(path) => AccessLog::File(path),
     };
     let options = Options {
-        line: match arguments.public {
-            true => with_dir("stead up --public", &arguments.dir),
-            false => with_dir("stead up", &arguments.dir),
-        },
+        line: with_dir(
+            match (arguments.public, arguments.tls) {
+                (true, _) => "stead up --public",
+                (_, true) => "stead up --tls",
+                _ => "stead up",
+            },
+            &arguments.dir,
+        ),
         state: arguments.state.unwrap_or_else(|| dir.join(source::STATE)),
         dir,
         port: arguments

@@ -212,3 +212,24 @@ fn a_certificate_of_ones_own_is_imported_and_one_that_does_not_fit_is_refused() 
             .contains("hint: stead up --public")
     );
 }
+
+#[test]
+fn a_certificate_of_the_apps_own_is_shown_beside_those_that_are_ordered() {
+    let authority = Authority::start();
+    authority.address("shop.test");
+    authority.address("own.test");
+    let tree = site(
+        &authority,
+        "\"own.test\", \"shop.test\"",
+        "[tls]\ncertificate = \"own.pem\"\nkey = \"own.key\"",
+    );
+    let made = rcgen::generate_simple_self_signed(vec!["own.test".to_owned()]).unwrap();
+    tree.write("own.pem", &made.cert.pem());
+    tree.write("own.key", &made.signing_key.serialize_pem());
+    let running = public(&tree, &authority);
+    running.wait_for("`shop.test` has a certificate of");
+    let address = format!("127.0.0.1:{}", authority.tls_port);
+    assert!(shown_to_visitor(&address, "own.test").ends_with(" own.test\n"));
+    assert!(shown_to_visitor(&address, "shop.test").ends_with(" shop.test\n"));
+    assert_eq!(authority.orders(), 1);
+}

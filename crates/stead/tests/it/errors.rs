@@ -133,6 +133,8 @@ fn a_port_in_use_names_the_program_that_has_it() {
     let said = tree.said(&["up", dir.to_str().unwrap(), "--port", &port]);
     let expected = "hint: stead up [DIR] --port ";
     assert!(said.contains(expected), "{said}");
+    let said = tree.said(&["up", "--tls", "--port", &port]);
+    assert!(said.contains("hint: stead up --tls --port "), "{said}");
 }
 
 #[test]

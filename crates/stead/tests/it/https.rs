@@ -86,3 +86,15 @@ fn a_certificate_that_cannot_be_used_is_named() {
     running.wait_for("shop.pem`: there is no such file");
     assert_eq!(running.ended().code(), Some(2));
 }
+
+#[test]
+fn a_certificate_that_plain_http_does_not_show_is_noted() {
+    let tree = Tree::wsgi();
+    let made = rcgen::generate_simple_self_signed(vec!["shop.example.com".to_owned()]).unwrap();
+    tree.write("shop.pem", &made.cert.pem());
+    tree.write("shop.key", &made.signing_key.serialize_pem());
+    let toml = tree.read("stead.toml") + "[tls]\ncertificate = \"shop.pem\"\nkey = \"shop.key\"\n";
+    tree.write("stead.toml", &toml);
+    let running = tree.serve(&[]);
+    running.wait_for("the certificate of `tls` is not shown to visitors of plain HTTP: `stead up --tls` speaks HTTPS");
+}

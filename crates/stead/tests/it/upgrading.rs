@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use stead_model::messages::EdgeEvent;
+use stead_model::messages::{EdgeEvent, HttpChallenges};
 use stead_model::release::Protocol;
 
 use self::host::{Agent, Crowd, Host, Server, Visitor, table, table_of};
@@ -119,6 +119,25 @@ fn websockets_and_streams_live_on_and_idle_connections_get_one_more_answer() {
     drop((stream, socket));
     agent.wait_for(&drained);
     assert_eq!(host.wait_for_first(), Some(0));
+}
+
+#[test]
+fn what_an_authority_is_answered_is_left_to_the_new_edge() {
+    let host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let answers = [("token".to_owned(), "token.thumbprint".to_owned())].into();
+    agent.answer(HttpChallenges {
+        generation: 1,
+        answers,
+    });
+    for _ in 0..2 {
+        let mut authority = host.visit();
+        let path = "/.well-known/acme-challenge/token";
+        assert_eq!(authority.get(path).unwrap().0, "token.thumbprint");
+        host.upgrade();
+    }
 }
 
 #[test]

@@ -257,6 +257,11 @@ impl Faulty {
         std::fs::remove_file(self.folder.path().join("pid")).unwrap();
     }
 
+    /// The first certificate is to be renewed at once (RFC 9773), later ones in a year.
+    pub(crate) fn takes_back_the_first(&self) {
+        std::fs::write(self.folder.path().join("renewals"), "").unwrap();
+    }
+
     /// How many requests began so: `POST /order-plz`.
     pub(crate) fn requests(&self, beginning: &str) -> usize {
         let log = std::fs::read_to_string(self.folder.path().join("requests"));

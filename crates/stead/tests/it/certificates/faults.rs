@@ -290,3 +290,22 @@ fn an_authority_that_wants_an_external_account_gets_it() {
         handshake(&secure(&authority), "shop.test").is_ok()
     });
 }
+
+#[test]
+fn a_certificate_that_the_authority_wants_renewed_is_renewed_at_once_and_only_that() {
+    let (authority, faulty, tree) = faulty();
+    faulty.takes_back_the_first();
+    let mut running = public(&tree, &authority);
+    running.wait_for_times("`shop.test` has a certificate of", 2);
+    wait_until("the question about the second one", || {
+        faulty.requests("GET /renewal/") == 2
+    });
+    running.stop();
+    let mut running = public(&tree, &authority);
+    running.wait_for(" serves after ");
+    assert!(tree.run(&["cert", "ls"]).status.success());
+    running.stop();
+    assert_eq!((authority.orders(), authority.issued()), (2, 2));
+    // Nor is the authority asked again before it said so.
+    assert_eq!(faulty.requests("GET /renewal/"), 2);
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stead_model::control::{Answer, Hello, PROTOCOL, Welcome, Wish};
-use stead_model::messages::{EdgeCommand, EdgeEvent};
+use stead_model::messages::{EdgeCommand, EdgeEvent, HttpChallenges};
 use stead_model::release::Protocol;
 use stead_model::routing::{Address, Instance, InstanceId, Route, RoutingTable, Target, Upstream};
 
@@ -295,6 +295,13 @@ impl Agent {
         let generation = table.generation;
         send(&mut self.stream, &EdgeCommand::Publish(table));
         self.wait_for(&EdgeEvent::Published { generation });
+    }
+
+    /// Have authorities answered, and wait until they are.
+    pub(crate) fn answer(&mut self, challenges: HttpChallenges) {
+        let generation = challenges.generation;
+        send(&mut self.stream, &EdgeCommand::HttpChallenges(challenges));
+        self.wait_for(&EdgeEvent::Answering { generation });
     }
 
     pub(crate) fn wait_for(&mut self, wanted: &EdgeEvent) {
