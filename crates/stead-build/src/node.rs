@@ -12,13 +12,15 @@ use crate::machine::Machine;
 use crate::{Error, Progress, child, commands};
 
 /// Words of a command line that say that it runs Node.
-const RUNNERS: [&str; 14] = [
+const RUNNERS: [&str; 16] = [
     "node",
     "nodejs",
     "npm",
     "npx",
     "yarn",
     "pnpm",
+    "bun",
+    "bunx",
     "next",
     "nuxt",
     "vite",
@@ -37,7 +39,7 @@ struct Installer {
     lock: Option<&'static str>,
 }
 
-const INSTALLERS: [Installer; 5] = [
+const INSTALLERS: [Installer; 7] = [
     Installer {
         program: "npm",
         arguments: &["ci", "--include=dev", "--no-audit", "--no-fund"],
@@ -57,6 +59,16 @@ const INSTALLERS: [Installer; 5] = [
         program: "yarn",
         arguments: &["install", "--frozen-lockfile", "--production=false"],
         lock: Some("yarn.lock"),
+    },
+    Installer {
+        program: "bun",
+        arguments: &["install", "--frozen-lockfile"],
+        lock: Some("bun.lock"),
+    },
+    Installer {
+        program: "bun",
+        arguments: &["install", "--frozen-lockfile"],
+        lock: Some("bun.lockb"),
     },
     Installer {
         program: "npm",

@@ -67,7 +67,7 @@ pub(crate) enum Install {
     /// Nothing to install.
     #[default]
     Nothing,
-    /// A file that uv reads as it stands: requirements.txt, pyproject.toml, setup.py.
+    /// A file that uv reads as it stands: requirements.txt, pyproject.toml, setup.py, pylock.toml (PEP 751).
     File {
         /// Absolute.
         path: PathBuf,
@@ -89,10 +89,11 @@ pub(crate) enum Install {
 
 /// Where dependencies are written down, the first that exists is taken: locks, then what people
 /// pin by hand, then what is open.
-const USUAL: [(&str, Kind); 20] = [
+const USUAL: [(&str, Kind); 21] = [
     ("uv.lock", Kind::UvLock),
     ("poetry.lock", Kind::PoetryLock),
     ("Pipfile.lock", Kind::PipfileLock),
+    ("pylock.toml", Kind::Pylock),
     ("requirements.txt", Kind::Text),
     ("requirements.lock", Kind::Text),
     ("requirements/production.txt", Kind::Text),
@@ -117,6 +118,7 @@ enum Kind {
     UvLock,
     PoetryLock,
     PipfileLock,
+    Pylock,
     Text,
     Pyproject,
     Pipfile,
@@ -256,7 +258,7 @@ pub(crate) fn read(
                 ..Dependencies::default()
             }
         }
-        Kind::Setup => Dependencies {
+        Kind::Pylock | Kind::Setup => Dependencies {
             install: Install::File {
                 path: path.clone(),
                 hashed: false,
@@ -294,6 +296,10 @@ fn kind(name: &str) -> Kind {
     let last = name.rsplit('/').next().unwrap_or(name);
     if last.ends_with(".yml") || last.ends_with(".yaml") {
         return Kind::Conda;
+    }
+    // `pylock.web.toml` is one of several (PEP 751).
+    if last.starts_with("pylock.") && last.ends_with(".toml") {
+        return Kind::Pylock;
     }
     USUAL
         .iter()

@@ -86,7 +86,7 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<ExitCode, Pro
         Some(port) => listener::bind(at("--tls-port"), &options.host, port)?,
         None => Vec::new(),
     };
-    let state = state::State::open(&options.state, &loaded.manifest.app)?;
+    let state = state::State::open(&options.state, &options.line, &loaded.manifest.app)?;
     let tls = match options.tls {
         true => Some(local_tls::LocalTls::open(&state.path, &options.host)?),
         false => None,

@@ -11,6 +11,7 @@ const USUAL: &[&str] = &[
     "uv.lock",
     "poetry.lock",
     "Pipfile.lock",
+    "pylock.toml",
     "Pipfile",
     "pyproject.toml",
     "requirements.txt",
@@ -134,7 +135,7 @@ fn read_one(project: &Project<'_>, path: &str, packages: &mut BTreeMap<String, S
             named_table(table.get("packages"), packages);
         }
         "Pipfile.lock" => pipfile_lock(tree, path, packages),
-        "uv.lock" | "poetry.lock" => lock(tree, path, packages),
+        "uv.lock" | "poetry.lock" | "pylock.toml" => lock(tree, path, packages),
         "pyproject.toml" => pyproject(tree, path, packages),
         "setup.cfg" => setup_cfg(tree, path, packages),
         "setup.py" => setup_py(project, path, packages),
@@ -231,8 +232,10 @@ fn pipfile_lock(tree: &Tree, path: &str, packages: &mut BTreeMap<String, String>
 
 fn lock(tree: &Tree, path: &str, packages: &mut BTreeMap<String, String>) {
     let table = toml_table(tree, path).unwrap_or_default();
+    // pylock.toml says `packages` (PEP 751).
     for package in table
         .get("package")
+        .or_else(|| table.get("packages"))
         .and_then(toml::Value::as_array)
         .into_iter()
         .flatten()

@@ -60,6 +60,7 @@ fn install(tree: &Tree, base: &str, draft: &mut Draft) -> String {
     for (lock, line) in [
         ("yarn.lock", "yarn install --frozen-lockfile"),
         ("pnpm-lock.yaml", "pnpm install --frozen-lockfile"),
+        ("bun.lock", "bun install --frozen-lockfile"),
         ("bun.lockb", "bun install --frozen-lockfile"),
     ] {
         if tree.has(&join(base, lock)) && !tree.has(&join(base, "package-lock.json")) {

@@ -23,3 +23,17 @@ fn what_has_the_name_of_a_requirements_file_and_is_none_is_an_error() {
     let found = file(&Build::default(), code.path(), code.path()).unwrap();
     assert_eq!(found.as_deref(), Some("uv.lock"));
 }
+
+#[test]
+fn a_pylock_is_what_its_project_is_installed_from_as_it_stands() {
+    let code = tempfile::tempdir().unwrap();
+    let path = code.path().join("pylock.toml");
+    std::fs::write(&path, "lock-version = \"1.0\"\n").unwrap();
+    std::fs::write(code.path().join("requirements.txt"), "flask\n").unwrap();
+    let found = file(&Build::default(), code.path(), code.path()).unwrap();
+    assert_eq!(found.as_deref(), Some("pylock.toml"));
+    for name in ["pylock.toml", "pylock.web.toml", "locks/pylock.web.toml"] {
+        assert_eq!(kind(name), Kind::Pylock, "{name}");
+    }
+    assert_eq!(kind("pylock.txt"), Kind::Text);
+}

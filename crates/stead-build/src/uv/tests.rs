@@ -55,3 +55,30 @@ fn a_uv_on_path_is_used_when_it_is_recent_enough() {
         assert_eq!(found.is_some(), used, "{version}");
     }
 }
+
+#[test]
+fn a_user_who_has_no_place_for_a_cache_installs_without_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().display().to_string();
+    let nowhere = Machine::of_this_process()
+        .with("PATH", "/nonexistent")
+        .with("HOME", "")
+        .with("XDG_CACHE_HOME", "");
+    let index = crate::index::resolve(None, &nowhere).unwrap();
+    let said = crate::test_app::Said::default();
+    let uv = obtain(&nowhere, directory.path(), &index, &said).unwrap();
+    let without_cache = |machine: &Machine| {
+        let mut command = uv.command(machine, &index, directory.path());
+        let output = command.args(["cache", "dir"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let no_cache = command.get_envs().any(|(name, _)| name == "UV_NO_CACHE");
+        (
+            no_cache,
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (no_cache, place) = without_cache(&nowhere);
+    assert!(no_cache && !Path::new(place.trim()).exists(), "{place}");
+    let (no_cache, place) = without_cache(&nowhere.with("XDG_CACHE_HOME", here.clone()));
+    assert!(!no_cache && place.starts_with(&here), "{place}");
+}

@@ -18,8 +18,9 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Make the directory where it is missing, and lock it. `app` is for the hint.
-    pub(super) fn open(path: &Path, app: &str) -> Result<Self, Problem> {
+    /// Make the directory where it is missing, and lock it. `line`, a `stead up`, and `app`
+    /// are for the hint.
+    pub(super) fn open(path: &Path, line: &str, app: &str) -> Result<Self, Problem> {
         let refused = |error: &std::io::Error| {
             let problem = Problem::new(format!("cannot keep state in `{}`", path.display()));
             let problem = problem.cause(match error.kind() {
@@ -28,7 +29,7 @@ impl State {
             });
             match error.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                    problem.hint(format!("stead up --state ~/.local/state/stead/{app}"))
+                    problem.hint(format!("{line} --state ~/.local/state/stead/{app}"))
                 }
                 _ => problem,
             }

@@ -84,7 +84,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         package: "wsgidav",
-        line: "wsgidav --host 127.0.0.1 --port $PORT --root files --auth anonymous",
+        line: "wsgidav --host 127.0.0.1 --port $PORT --root \"$(readlink -f files)\" --auth anonymous",
         folder: Some("files"),
         before: None,
     },
