@@ -188,6 +188,8 @@ async fn requests(
             }
             return Box::pin(linger(visitor)).await;
         }
+        // Who goes on is waited for, and by then the runtime knows what instances have said unasked.
+        visitor.transport.watch()?;
     }
 }
 

@@ -118,6 +118,14 @@ impl Transport {
         matches!(self, Self::Stream(pipe) if pipe.is_reset())
     }
 
+    /// The runtime is asked from now on, also where a call at once would do.
+    pub(crate) fn watch(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.watch().map(drop),
+            Self::Tls(_) | Self::Stream(_) => Ok(()),
+        }
+    }
+
     /// Whoever polls this hears of what comes, and of the visitor's leaving.
     pub(crate) fn is_watched(&self) -> bool {
         match self {

@@ -99,7 +99,10 @@ impl Request<'_> {
             Ok(encoded) => encoded,
             Err(status) => return self.error(status),
         };
-        let mut wish = Wish::default();
+        let mut wish = Wish {
+            unheard: !self.visitor.transport.is_watched(),
+            ..Wish::default()
+        };
         if settings.sticky {
             wish.sticky = Some(self.stick());
         }

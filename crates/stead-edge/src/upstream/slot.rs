@@ -79,11 +79,11 @@ impl Slot {
         }
     }
 
-    /// The next idle connection that is open.
-    pub(super) fn take_idle(&mut self) -> Option<Stream> {
+    /// The next idle connection that is open. `unheard`: the runtime may not know yet what has happened to it.
+    pub(super) fn take_idle(&mut self, unheard: bool) -> Option<Stream> {
         let stream = loop {
             match self.idle.pop() {
-                Some(stream) if stream.is_closed() => {}
+                Some(stream) if stream.is_closed() || unheard && stream.is_spoilt() => {}
                 other => break other,
             }
         };

@@ -66,6 +66,8 @@ pub(crate) struct Wish {
     pub(crate) not: Option<InstanceId>,
     /// The same as every other request with this number.
     pub(crate) sticky: Option<u64>,
+    /// The request was read without the runtime, which may not know yet what idle connections have said meanwhile.
+    pub(crate) unheard: bool,
 }
 
 /// An instance and, if there was an idle one, a connection to it.
@@ -288,7 +290,7 @@ impl State {
                 (Some(slot.id) == wish.not, load)
             }),
         }?;
-        self.take(at, now)
+        self.take(at, now, wish.unheard)
     }
 
     /// One more instance at work would only be one more that wants a processor: all of these are busy, and each has an
@@ -311,15 +313,15 @@ impl State {
             .slots
             .iter()
             .position(|slot| slot.id == id && slot.busy + slot.elsewhere == 0)?;
-        self.take(at, now)
+        self.take(at, now, false)
     }
 
-    fn take(&mut self, at: usize, now: Instant) -> Option<Picked> {
+    fn take(&mut self, at: usize, now: Instant, unheard: bool) -> Option<Picked> {
         let slot = self.slots.get_mut(at)?;
         slot.busy += 1;
         slot.youngest = now;
         slot.not_before = None;
-        let stream = slot.take_idle();
+        let stream = slot.take_idle(unheard);
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         if let Some(mailbox) = stream.as_ref().and_then(Stream::mailbox) {

@@ -210,8 +210,14 @@ impl Stream {
         self.mailbox.as_ref()
     }
 
-    /// The other side has closed it, as far as this side was told. Costs a system call only when
-    /// something happened to the connection.
+    /// The other side has closed it, or has said something unasked. Asks the kernel.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = recv(self.socket.get_ref(), &mut [0; 1], flags);
+        !matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
+    /// The same, as far as the runtime was told. Costs a system call only when something happened to the connection.
     pub(crate) fn is_closed(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) else {
