@@ -1,6 +1,7 @@
 //! Apps on a host: deployed under load, failing in every way, and what an agent that is killed and a machine that restarts leave.
 
 mod app;
+mod full_disk;
 mod visitors;
 
 use std::time::Duration;

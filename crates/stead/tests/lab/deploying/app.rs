@@ -117,12 +117,26 @@ impl<'a> Host<'a> {
 
     /// Send the source, and ask for its deploy.
     pub(super) fn deploy(&self, app: &App) -> Said {
+        let tree = self.send_app(app);
+        self.deploy_as(app.name, &tree)
+    }
+
+    /// Send the source alone.
+    pub(super) fn send_app(&self, app: &App) -> String {
         let source = app.source();
         let snapshot = Snapshot::take(source.path(), false, "ana@laptop".to_owned()).unwrap();
-        let tree = self.send(app.name, &snapshot);
+        self.send(app.name, &snapshot)
+    }
+
+    /// Ask for the deploy of a tree of the shop that the host has.
+    pub(super) fn deploy_tree(&self, tree: &str) -> Said {
+        self.deploy_as("shop", tree)
+    }
+
+    fn deploy_as(&self, app: &str, tree: &str) -> Said {
         self.ask(Wish::Deploy(Deploy {
-            app: app.name.to_owned(),
-            tree,
+            app: app.to_owned(),
+            tree: tree.to_owned(),
             origin: Origin {
                 who: "ana@laptop".to_owned(),
                 ..Origin::default()
