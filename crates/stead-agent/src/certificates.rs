@@ -42,6 +42,7 @@ mod store;
 mod temporary;
 mod wanted;
 
+pub(crate) use dns::hold as dns_answer;
 pub use listing::{Listed, Listing, Pending, import, list};
 pub use request::{Renewal, Unasked, renew};
 

@@ -65,6 +65,8 @@ pub mod apps;
 pub mod certificates;
 mod clock;
 mod environment;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod keeper;
 mod listener;
