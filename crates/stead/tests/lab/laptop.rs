@@ -44,6 +44,19 @@ impl Laptop {
         Said::of(self.command(verb, target, options).output().unwrap())
     }
 
+    /// `stead VERB …`, for what is deployed.
+    pub(crate) fn verb(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+        command
+            .args(words)
+            .arg("--ssh-config")
+            .arg(&self.ssh_config)
+            .env("XDG_CONFIG_HOME", self.home.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn ls(&self) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
         command

@@ -7,3 +7,4 @@ mod hosts;
 mod laptop;
 mod sudo;
 mod trouble;
+mod verbs;
