@@ -22,6 +22,7 @@ use crate::Report;
 
 mod attempts;
 mod authority;
+mod by_name;
 mod check;
 mod credentials;
 mod demand;
@@ -47,6 +48,7 @@ pub use listing::{Listed, Listing, Pending, import, list};
 pub use request::{Renewal, Unasked, renew};
 
 use self::attempts::Attempts;
+use self::by_name::ByName;
 use self::issue::Desk;
 use self::link::{Link, Shown};
 use self::pending::Orders;
@@ -216,10 +218,10 @@ impl Keeping {
         }
     }
 
-    /// What is stored, read again: another program may have imported something.
+    /// What is stored, read again where it has changed: another program may have imported something.
     fn load(&mut self) {
-        match self.store.load() {
-            Ok((entries, broken)) => {
+        match self.store.reload(&mut self.entries) {
+            Ok(broken) => {
                 for broken in broken {
                     let text = format!(
                         "`{}` cannot be used: {}; it is as if it were not there",
@@ -228,7 +230,6 @@ impl Keeping {
                     );
                     self.say_once(&broken.path.to_string_lossy(), true, text);
                 }
-                self.entries = entries;
                 self.tidy();
             }
             Err(error) => {
@@ -244,20 +245,19 @@ impl Keeping {
     /// Take away what another has replaced for a while.
     fn tidy(&mut self) {
         let now = Timestamp::now();
-        let gone: Vec<String> = self
+        let by_name = self.by_name();
+        let mut gone: BTreeSet<String> = self
             .entries
             .iter()
             .map(|entry| &entry.stored)
             .filter(|stored| now.duration_since(stored.begins) > WITNESS)
-            .filter(|stored| is_replaced(stored, &self.entries) || self.is_forgotten(stored, now))
+            .filter(|stored| by_name.is_replaced(stored) || self.is_forgotten(stored, now))
             .map(|stored| stored.id.clone())
             .collect();
-        for id in gone {
-            // What cannot be removed is in nobody's way.
-            if self.store.remove(&id).is_ok() {
-                self.entries.retain(|entry| entry.stored.id != id);
-            }
-        }
+        // What cannot be removed is in nobody's way.
+        gone.retain(|id| self.store.remove(id).is_ok());
+        self.entries
+            .retain(|entry| !gone.contains(&entry.stored.id));
     }
 
     /// Order what is due, until nothing is; the last plan says what waits.
@@ -304,6 +304,7 @@ impl Keeping {
                 }
             }
             self.forced.clear();
+            self.entries = entries;
             self.load();
             self.show().await;
         }
@@ -343,6 +344,10 @@ impl Keeping {
             wish,
             directory,
         }
+    }
+
+    fn by_name(&self) -> ByName<'_> {
+        ByName::new(self.entries.iter().map(|entry| &entry.stored))
     }
 
     fn stored(&self) -> Vec<Stored> {
@@ -427,8 +432,9 @@ impl Keeping {
             let text = format!("no new certificate for {}: {text}", issue::some(&hosts));
             tell(&self.reports, true, text);
         }
+        let by_name = ByName::new(&stored);
         for stored in &stored {
-            if stored.is_ending(now) && stored.ends > now && !is_replaced(stored, &self.entries) {
+            if stored.is_ending(now) && stored.ends > now && !by_name.is_replaced(stored) {
                 let text = format!(
                     "the certificate for `{}` ends on {}",
                     stored.names.join("`, `"),
@@ -445,13 +451,6 @@ impl Keeping {
             tell(&self.reports, warning, text);
         }
     }
-}
-
-/// Another certificate is for the same hosts, and for longer.
-fn is_replaced(stored: &Stored, entries: &[Entry]) -> bool {
-    entries.iter().any(|other| {
-        other.stored.ends > stored.ends && stored.names.iter().all(|name| other.stored.covers(name))
-    })
 }
 
 async fn next(requests: Option<&request::Listener>) -> Asking {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::attempts::Attempts;
+use super::by_name::ByName;
+use super::request;
 use super::store::{Entry, Store};
-use super::{is_replaced, request};
 
 /// Everything that is known of certificates.
 #[derive(Clone, Debug)]
@@ -105,9 +106,10 @@ pub fn list(state: &Path, now: Timestamp) -> io::Result<Listing> {
     let store = Store::at(state);
     let (entries, broken) = store.load()?;
     let (attempts, unreadable) = Attempts::read(store.directory());
+    let by_name = ByName::new(entries.iter().map(|entry| &entry.stored));
     let mut certificates: Vec<Listed> = entries
         .iter()
-        .map(|entry| listed(entry, &attempts, &entries, now))
+        .map(|entry| listed(entry, &attempts, &by_name, now))
         .collect();
     certificates.sort_by(|a, b| (&a.hosts, b.ends).cmp(&(&b.hosts, a.ends)));
     let pending = attempts.failures.iter().map(|(host, failure)| Pending {
@@ -135,11 +137,11 @@ pub fn import(state: &Path, chain: &str, key: &str, now: Timestamp) -> Result<Li
         Store::open(state).map_err(|error| format!("cannot use `{}`: {error}", state.display()))?;
     let entry = store.put(chain, key, None, now)?;
     request::look(state);
-    let entries = [entry.clone()];
-    Ok(listed(&entry, &Attempts::default(), &entries, now))
+    let by_name = ByName::new([&entry.stored]);
+    Ok(listed(&entry, &Attempts::default(), &by_name, now))
 }
 
-fn listed(entry: &Entry, attempts: &Attempts, entries: &[Entry], now: Timestamp) -> Listed {
+fn listed(entry: &Entry, attempts: &Attempts, by_name: &ByName<'_>, now: Timestamp) -> Listed {
     let stored = &entry.stored;
     Listed {
         hosts: stored.names.clone(),
@@ -148,7 +150,7 @@ fn listed(entry: &Entry, attempts: &Attempts, entries: &[Entry], now: Timestamp)
         ends: stored.ends,
         renewed: stored.due(attempts.windows.get(&stored.id)),
         directory: stored.directory.clone(),
-        replaced: is_replaced(stored, entries),
+        replaced: by_name.is_replaced(stored),
         ending: stored.is_ending(now),
         chain: entry.chain.clone(),
         key: entry.key.clone(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempts::{Attempts, Window};
+use super::by_name::ByName;
 
 /// Names of one certificate: as many as Let's Encrypt takes.
 const MOST_NAMES: usize = 100;
@@ -118,10 +119,11 @@ pub(crate) fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut seen = BTreeSet::new();
+    let by_name = ByName::new(stored);
     for app in &wanted.apps {
         let mut hosts: BTreeSet<&str> = app.iter().map(String::as_str).collect();
         hosts.retain(|host| seen.insert(*host));
-        order_app(&hosts, wanted, stored, attempts, now, &mut plan);
+        order_app(&hosts, wanted, (stored, &by_name), attempts, now, &mut plan);
     }
     plan
 }
@@ -129,7 +131,7 @@ pub(crate) fn plan(
 fn order_app(
     hosts: &BTreeSet<&str>,
     wanted: &Wanted,
-    stored: &[Stored],
+    (stored, by_name): (&[Stored], &ByName<'_>),
     attempts: &Attempts,
     now: Timestamp,
     plan: &mut Plan,
@@ -137,7 +139,7 @@ fn order_app(
     let mut due = Vec::new();
     let mut soon = Vec::new();
     for host in hosts {
-        let best = best(host, &wanted.directory, stored, now);
+        let best = longest(by_name.covering(host), &wanted.directory, now);
         if let Some(best) = best {
             let at = best.due(attempts.windows.get(&best.id));
             if at > now && !wanted.forced.contains(*host) {
@@ -239,18 +241,23 @@ pub(crate) fn best<'a>(
     stored: &'a [Stored],
     now: Timestamp,
 ) -> Option<&'a Stored> {
+    let covering = stored.iter().filter(|stored| stored.covers(host));
+    longest(covering, directory, now)
+}
+
+fn longest<'a>(
+    covering: impl Iterator<Item = &'a Stored>,
+    directory: &str,
+    now: Timestamp,
+) -> Option<&'a Stored> {
     let counts = |stored: &&Stored| {
-        stored.ends > now
-            && stored.covers(host)
-            && stored
-                .directory
-                .as_deref()
-                .is_none_or(|own| own == directory)
+        let own = stored.directory.as_deref();
+        stored.ends > now && own.is_none_or(|own| own == directory)
     };
-    stored
-        .iter()
+    // Of two that end together always the same one, however they were found.
+    covering
         .filter(counts)
-        .max_by_key(|stored| stored.ends)
+        .max_by_key(|stored| (stored.ends, &stored.id))
 }
 
 /// Why no public authority could ever issue a certificate for this name, or not in this way.

@@ -24,6 +24,10 @@ use super::leaf::{self, Leaf};
 use super::plan::Stored;
 use crate::listener;
 
+mod reading;
+
+use self::reading::Stamp;
+
 const ENTRIES: &str = "entries";
 const CHAIN: &str = "chain.pem";
 const KEY: &str = "key.pem";
@@ -51,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) key: PathBuf,
     /// The leaf, DER.
     pub(crate) leaf: Vec<u8>,
+    /// Of the files that it was read from.
+    stamp: Stamp,
 }
 
 /// An entry that cannot be used.
@@ -93,23 +99,8 @@ impl Store {
 
     /// Every certificate, in the order of their names; what is wrong with others.
     pub(crate) fn load(&self) -> io::Result<(Vec<Entry>, Vec<Broken>)> {
-        let (mut entries, mut broken) = (Vec::new(), Vec::new());
-        let found = match std::fs::read_dir(self.directory.join(ENTRIES)) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((entries, broken)),
-            Err(error) => return Err(error),
-        };
-        let mut paths: Vec<PathBuf> = found
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| !is_passing(path))
-            .collect();
-        paths.sort();
-        for path in paths {
-            match read(&path) {
-                Ok(entry) => entries.push(entry),
-                Err(why) => broken.push(Broken { path, why }),
-            }
-        }
+        let mut entries = Vec::new();
+        let broken = self.reload(&mut entries)?;
         Ok((entries, broken))
     }
 
@@ -194,6 +185,8 @@ fn is_passing(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<Entry, String> {
+    // Before they are read: what changes meanwhile is seen the next time.
+    let stamp = Stamp::of(path);
     let file = |name: &str| {
         let path = path.join(name);
         text(&path).map_err(|why| format!("cannot read `{name}`: {why}"))
@@ -217,6 +210,7 @@ fn read(path: &Path) -> Result<Entry, String> {
         chain: path.join(CHAIN),
         key: path.join(KEY),
         leaf: leaf.der,
+        stamp,
     })
 }
 

@@ -95,3 +95,57 @@ fn a_store_that_cannot_be_written_changes_nothing() {
     std::fs::rename(&aside, &entries).unwrap();
     assert_eq!(store.load().unwrap().0[0].stored, good.stored);
 }
+
+#[test]
+fn only_entries_that_changed_are_read_again() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let put = |name: &str| {
+        let (chain, key) = made(name);
+        store.put(&chain, &key, None, now()).unwrap()
+    };
+    let (same, changed, gone) = (put("a.example.com"), put("b.example.com"), put("c.test"));
+    let (mut entries, _) = store.load().unwrap();
+    // What is not read again stays where it is in memory.
+    let place = |entries: &[Entry], id: &str| {
+        let found = entries.iter().find(|entry| entry.stored.id == id);
+        found.map(|entry| (entry.leaf.as_ptr(), entry.stored.names.clone()))
+    };
+    let before = place(&entries, &same.stored.id).unwrap();
+    let (chain, key) = made("other.example.com");
+    std::fs::write(&changed.chain, chain).unwrap();
+    std::fs::write(&changed.key, key).unwrap();
+    store.remove(&gone.stored.id).unwrap();
+    let new = put("0.example.com");
+    assert!(store.reload(&mut entries).unwrap().is_empty());
+    assert_eq!(place(&entries, &same.stored.id).unwrap(), before);
+    let changed_now = place(&entries, &changed.stored.id).unwrap();
+    assert_eq!(changed_now.1, ["other.example.com"]);
+    let ids: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry.stored.id.as_str())
+        .collect();
+    let expected = [&new, &same, &changed].map(|entry| entry.stored.id.as_str());
+    assert_eq!(ids, expected);
+    std::fs::write(&same.key, "").unwrap();
+    let broken = store.reload(&mut entries).unwrap();
+    assert_eq!(broken.len(), 1);
+    assert_eq!(entries.len(), 2);
+}
+
+#[test]
+fn more_entries_than_one_thread_reads_come_in_the_order_of_their_names() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let (chain, key) = made("a.example.com");
+    let mut ids: Vec<String> = (0..150)
+        .map(|_| store.put(&chain, &key, None, now()).unwrap().stored.id)
+        .collect();
+    ids.sort();
+    std::fs::write(store.directory().join(ENTRIES).join(&ids[99]).join(KEY), "").unwrap();
+    let (entries, broken) = store.load().unwrap();
+    assert_eq!(broken.len(), 1);
+    assert!(broken[0].path.ends_with(ids.remove(99)));
+    let read: Vec<String> = entries.into_iter().map(|entry| entry.stored.id).collect();
+    assert_eq!(read, ids);
+}
