@@ -195,7 +195,7 @@ impl Keeping {
             }
         };
         loop {
-            self.load();
+            self.load().await;
             self.show().await;
             let plan = self.act().await;
             self.speak(&plan);
@@ -219,8 +219,24 @@ impl Keeping {
     }
 
     /// What is stored, read again where it has changed: another program may have imported something.
-    fn load(&mut self) {
-        match self.store.reload(&mut self.entries) {
+    async fn load(&mut self) {
+        let store = self.store.clone();
+        let mut entries = std::mem::take(&mut self.entries);
+        // Beside everything else that this thread does: thousands of certificates hold up no app that starts.
+        let read = tokio::task::spawn_blocking(move || {
+            let broken = store.reload(&mut entries);
+            (entries, broken)
+        });
+        let (entries, broken) = match read.await {
+            Ok(read) => read,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        };
+        self.entries = entries;
+        match broken {
             Ok(broken) => {
                 for broken in broken {
                     let text = format!(
@@ -305,7 +321,7 @@ impl Keeping {
             }
             self.forced.clear();
             self.entries = entries;
-            self.load();
+            self.load().await;
             self.show().await;
         }
     }
