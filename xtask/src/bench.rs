@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: Stead beside what users would pick instead, on this machine, in one run.
 
+mod ab;
 mod catalog;
 mod footprint;
 mod h2load;
@@ -75,7 +76,8 @@ const APP_WORKS: [&str; 4] = ["reload", "slow", "memory", "start"];
 /// The same for the edge alone, and its group.
 const EDGE_WORKS: [&str; 3] = ["edge", "idle", "slow-edge"];
 
-const NEEDS: [setup::Need; 9] = [
+const NEEDS: [setup::Need; 10] = [
+    need("ab", "apache2-utils"),
     need("nginx", "nginx-light"),
     need("haproxy", "haproxy"),
     need("h2load", "nghttp2-client"),
@@ -250,11 +252,17 @@ fn prepare(root: &Path, arguments: &Arguments) -> Result<Places, String> {
         stead: root.join("target/release/stead"),
         proxy: root.join("target/release/examples/proxy"),
         certificate: root.join("target/bench/certificate.pem"),
+        certificate_rsa: root.join("target/bench/rsa/certificate.pem"),
     };
     fs::create_dir_all(&places.work)
         .map_err(|error| format!("cannot write {}: {error}", places.work.display()))?;
     venv::ensure(&places)?;
-    certify(&places)?;
+    // P-256, as most public ones are now.
+    certify(
+        &places.certificate,
+        &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    )?;
+    certify(&places.certificate_rsa, &["rsa:2048"])?;
     raise_open_files();
     if arguments.peer.is_empty() || arguments.peer.iter().any(|peer| peer == STEAD) {
         build(root, &["--package", "stead"])?;
@@ -276,24 +284,23 @@ fn build(root: &Path, what: &[&str]) -> Result<(), String> {
     Err("Stead does not build".to_owned())
 }
 
-/// A certificate that nobody trusts, for those who serve TLS. P-256, as most public ones are now.
-fn certify(places: &Places) -> Result<(), String> {
-    if places.certificate.exists() {
+/// A certificate that nobody trusts, for those who serve TLS, with a key of this kind beside it.
+fn certify(certificate: &Path, kind: &[&str]) -> Result<(), String> {
+    if certificate.exists() {
         return Ok(());
     }
+    if let Some(directory) = certificate.parent() {
+        fs::create_dir_all(directory)
+            .map_err(|error| format!("cannot write {}: {error}", directory.display()))?;
+    }
     let output = Command::new("openssl")
-        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"])
-        .args([
-            "ec_paramgen_curve:P-256",
-            "-days",
-            "3650",
-            "-subj",
-            "/CN=127.0.0.1",
-        ])
+        .args(["req", "-x509", "-nodes", "-newkey"])
+        .args(kind)
+        .args(["-days", "3650", "-subj", "/CN=127.0.0.1"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
-        .arg(places.certificate.with_file_name("key.pem"))
+        .arg(certificate.with_file_name("key.pem"))
         .arg("-out")
-        .arg(&places.certificate)
+        .arg(certificate)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("cannot run openssl: {error}"))?;

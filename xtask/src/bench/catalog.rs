@@ -30,7 +30,7 @@ pub(crate) enum Load {
     New,
     /// By wrk, over kept connections with TLS.
     Tls,
-    /// By wrk, with a connection and a whole handshake for each request.
+    /// By ab, with a connection and a whole handshake for each request: wrk would take its sessions up again.
     TlsNew,
     /// By wrk, each request to one of so many hosts as the peer's name says (`stead-10-hosts`), else 10,000.
     Hosts,
@@ -310,7 +310,7 @@ pub(crate) fn peers_of(app: &str) -> &'static [Peer] {
     match app {
         edge::PROXIED => &edge::PROXIES,
         edge::HOSTS => &edge::TABLES,
-        edge::FILES => &edge::FILE_SERVERS,
+        edge::FILES | edge::FILES_RSA => &edge::FILE_SERVERS,
         _ => &PEERS,
     }
 }

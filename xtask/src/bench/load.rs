@@ -1,4 +1,4 @@
-//! Works under `wrk` and `h2load`: all peers of a work in turn, round after round, so that a busy minute of
+//! Works under `wrk`, `ab` and `h2load`: all peers of a work in turn, round after round, so that a busy minute of
 //! the machine hits them all.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::catalog::{self, Load, Peer, Work};
 use super::server::{Places, Server};
-use super::{Pace, h2load, median, visitor, wrk};
+use super::{Pace, ab, h2load, median, visitor, wrk};
 
 /// A peer's medians for one work at one number of connections.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ fn ask(
             let log = places.work.join("h2load.log");
             h2load::run(&log, work, server, connections, streams, time)
         }
+        Load::TlsNew => ab::run(work, server, connections, time),
         _ => wrk::run(&places.bench.join("wrk"), work, server, connections, time),
     }
 }

@@ -39,7 +39,7 @@ impl Results {
         let _ = writeln!(
             text,
             "All peers of a work ran on the same machine and in turn: {} rounds of {} s for each, begun\n\
-             with another peer each time; figures are medians. Load came from `wrk` or `h2load` (one thread) over loopback on\n\
+             with another peer each time; figures are medians. Load came from `wrk`, `ab` or `h2load` (one thread) over loopback on\n\
              the same machine, so requests per second say who left it the most CPU. CPU seconds are those of all\n\
              server processes, front and workers, from `/proc`. Access logs are off, everybody's; Stead runs as\n\
              `stead up` starts it otherwise. Configurations: [peers](peers), [apps](apps), [wrk scripts](wrk).\n",

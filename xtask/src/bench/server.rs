@@ -28,8 +28,10 @@ pub(crate) struct Places {
     pub(crate) stead: PathBuf,
     /// The edge alone, as a proxy.
     pub(crate) proxy: PathBuf,
-    /// A certificate for 127.0.0.1, and its key beside it as `key.pem`.
+    /// A certificate for 127.0.0.1, ECDSA P-256, and its key beside it as `key.pem`.
     pub(crate) certificate: PathBuf,
+    /// The same with RSA 2048, in a directory of its own.
+    pub(crate) certificate_rsa: PathBuf,
 }
 
 /// A running peer.
@@ -68,15 +70,19 @@ impl Server {
         let source = places.bench.join("apps").join(app);
         // Stead keeps its state beside the app: it gets a copy, which outlives the run.
         let app_dir = places.work.join("apps").join(peer.name).join(app);
+        let certificate = match app {
+            edge::FILES_RSA => &places.certificate_rsa,
+            _ => &places.certificate,
+        };
         let prepared = fs::create_dir_all(&run)
             .and_then(|()| copy(&source, &app_dir))
             .and_then(|()| match app {
-                edge::FILES => make_files(&app_dir),
+                edge::FILES | edge::FILES_RSA => make_files(&app_dir),
                 // 128 KB for those who read slowly.
                 edge::PROXIED | edge::HOSTS => fs::write(run.join("large"), vec![b'x'; 128 << 10]),
                 _ => Ok(()),
             })
-            .and_then(|()| pair(places, &run))
+            .and_then(|()| pair(certificate, &run))
             .and_then(|()| Ok((free_port()?, free_port()?, free_port()?)));
         let (port, tls, h2c) =
             prepared.map_err(|error| format!("cannot prepare {}: {error}", peer.label))?;
@@ -94,8 +100,8 @@ impl Server {
             ("{tls}", tls.to_string()),
             ("{h2c}", h2c.to_string()),
             ("{proxy}", places.proxy.display().to_string()),
-            ("{certificate}", places.certificate.display().to_string()),
-            ("{key}", key(places).display().to_string()),
+            ("{certificate}", certificate.display().to_string()),
+            ("{key}", key(certificate).display().to_string()),
             ("{user}", user.to_owned()),
         ]);
         let mut server = Self {
@@ -250,14 +256,14 @@ fn make_files(app_dir: &Path) -> io::Result<()> {
 }
 
 /// Certificate and key in one file, as some want them.
-fn pair(places: &Places, run: &Path) -> io::Result<()> {
-    let mut both = fs::read(&places.certificate)?;
-    both.extend(fs::read(key(places))?);
+fn pair(certificate: &Path, run: &Path) -> io::Result<()> {
+    let mut both = fs::read(certificate)?;
+    both.extend(fs::read(key(certificate))?);
     fs::write(run.join("pair.pem"), both)
 }
 
-fn key(places: &Places) -> PathBuf {
-    places.certificate.with_file_name("key.pem")
+fn key(certificate: &Path) -> PathBuf {
+    certificate.with_file_name("key.pem")
 }
 
 fn free_port() -> io::Result<u16> {

@@ -42,7 +42,7 @@ pub(crate) fn run(
         catalog::Load::Hosts => {
             command.arg("--script").arg(scripts.join("hosts.lua"));
         }
-        catalog::Load::New | catalog::Load::TlsNew => {
+        catalog::Load::New => {
             command.args(["--header", "Connection: close"]);
         }
         _ => {}

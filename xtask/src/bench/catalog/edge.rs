@@ -8,6 +8,8 @@ pub(crate) const PROXIED: &str = "proxied";
 pub(crate) const HOSTS: &str = "hosts";
 /// The app of the works of file servers: three files, made before they are needed.
 pub(crate) const FILES: &str = "files";
+/// The same files, with a certificate whose key is RSA 2048.
+pub(crate) const FILES_RSA: &str = "files-rsa";
 
 const MANY: &[u32] = &[64];
 /// Of 10 MB each a few fill this machine's loopback.
@@ -35,7 +37,7 @@ const fn work(
 }
 
 /// Works of the edge alone.
-pub(crate) const WORKS: [Work; 15] = [
+pub(crate) const WORKS: [Work; 16] = [
     work("proxy-1k", "1 KB proxied", PROXIED, "/1k", Load::Kept),
     work(
         "proxy-1k-new",
@@ -86,6 +88,13 @@ pub(crate) const WORKS: [Work; 15] = [
         "handshake",
         "file of 1 KB, a new connection and a whole TLS 1.3 handshake each, ECDSA P-256",
         FILES,
+        "/1k",
+        Load::TlsNew,
+    ),
+    work(
+        "handshake-rsa",
+        "file of 1 KB, a new connection and a whole TLS 1.3 handshake each, RSA 2048",
+        FILES_RSA,
         "/1k",
         Load::TlsNew,
     ),
@@ -297,7 +306,7 @@ pub(crate) const FILE_SERVERS: [Peer; 3] = [
 ];
 
 /// Of the works above.
-const EDGE_GOALS: [Goal; 17] = [
+const EDGE_GOALS: [Goal; 18] = [
     goal("proxy-1k", 64, Bound::CpuBest(1.0)),
     goal("proxy-1k", 64, Bound::P99("nginx")),
     goal("proxy-1k-new", 64, Bound::CpuBest(1.0)),
@@ -313,12 +322,13 @@ const EDGE_GOALS: [Goal; 17] = [
     goal("static-1k-tls", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-1k-h2", 64, Bound::CpuShare(1.0, "nginx")),
     goal("handshake", 64, Bound::CpuShare(1.0, "nginx")),
+    goal("handshake-rsa", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-100k-tls", 64, Bound::CpuShare(1.0, "nginx")),
     goal("static-10m-tls", 8, Bound::CpuShare(1.0, "nginx")),
     goal("static-1k-h2c", 64, Bound::CpuShare(1.0, "nginx")),
 ];
 
-/// Of all works under wrk and h2load.
+/// Of all works under wrk, ab and h2load.
 pub(crate) fn goals() -> impl Iterator<Item = &'static Goal> {
     GOALS.iter().chain(&EDGE_GOALS)
 }
