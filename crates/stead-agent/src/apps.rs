@@ -3,7 +3,7 @@
 //! | from | what comes | over |
 //! |---|---|---|
 //! | clients | wishes about the app | the agent's socket, [`crate::Asked`] |
-//! | the edge | table confirmed, instance drained, instance unhealthy, … | [`link::Link`] |
+//! | the edge | table confirmed, instance drained, instance unhealthy, … | `link::Link` |
 //! | systemd | how the units of the app are | asked for, often while something is under way |
 //! | time | the planner's next wake, jobs | a timer |
 //!

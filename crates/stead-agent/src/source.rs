@@ -5,9 +5,9 @@
 //! /var/lib/stead/apps/APP/trees/5feceb….json   a tree, all of whose contents are there
 //! ```
 //!
-//! [`receive`] is the part of `stead api source` that hears a laptop: nothing that it says is believed. What it sends is written aside, held against its
+//! [`receive()`] is the part of `stead api source` that hears a laptop: nothing that it says is believed. What it sends is written aside, held against its
 //! SHA-256, made durable, and only then given its name; a tree gets its name last. So a tree that is there is whole, whatever
-//! was cut off. [`materialize`] writes a tree out for a release.
+//! was cut off. [`materialize()`] writes a tree out for a release.
 
 mod keep;
 mod materialize;

@@ -1,6 +1,6 @@
 //! The unit files of an app on a host, as text: what systemd is told of an instance, a job, a release command.
 //!
-//! A value of a user's (a command, a path, a variable) gets into a unit through [`escape`] alone, or is refused: systemd reads
+//! A value of a user's (a command, a path, a variable) gets into a unit through `escape` alone, or is refused: systemd reads
 //! `%`, `$`, quotes, backslashes and line ends as its own. No shell sees any of it.
 //!
 //! Sources: systemd.unit(5), systemd.service(5), systemd.socket(5), systemd.exec(5), systemd.syntax(7).
