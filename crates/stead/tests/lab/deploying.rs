@@ -33,6 +33,7 @@ fn an_app_lives_on_a_host_through_everything() {
     a_release_that_fails_its_visitors_goes_by_itself(&host, &shop);
     one_deploy_at_a_time(&host, &shop);
     apps_do_not_disturb_each_other(&host, &shop);
+    as_many_run_after_an_agent_begins_anew(&machine, &host);
     what_serves_does_not_need_the_agent(&machine, &host);
     an_agent_that_is_killed_goes_on(&machine, &host, &shop);
 
@@ -137,6 +138,8 @@ fn nothing_is_lost_under_load(host: &Host<'_>, shop: &App) {
     assert!(served > 100, "{served}");
     let releases = host.releases();
     assert_eq!(releases[0].rollback_of, Some(1));
+    // The same source as before, at another place.
+    assert_eq!(releases[1].changed, Vec::<String>::new());
     assert_eq!(releases[0].state, ReleaseState::Serving);
 }
 
@@ -252,6 +255,34 @@ fn apps_do_not_disturb_each_other(host: &Host<'_>, shop: &App) {
     }
     assert_eq!(visitors.go().1, Vec::<String>::new());
     assert_eq!(host.apps(), ["shop"]);
+}
+
+fn as_many_run_after_an_agent_begins_anew(machine: &Machine, host: &Host<'_>) {
+    let many = App::new("many")
+        .with_automatic_count()
+        .with_setting("[route]\nhosts = [\"many.example\"]");
+    host.deploy(&many).good();
+    let instances = || {
+        let status = host.status_of("many")?;
+        let web = status.processes.first()?;
+        Some((web.wanted, web.instances.len()))
+    };
+    let before = instances().unwrap();
+    assert!(before.0 > 1, "{before:?}");
+    machine.sh("systemctl restart stead-agent.service").unwrap();
+    host.until(|| instances() == Some(before));
+    // It has planned anew, and goes on with as many.
+    host.ask(Wish::Restart {
+        app: "many".into(),
+        process: Some("web".into()),
+    })
+    .good();
+    assert_eq!(instances(), Some(before));
+    let removed = host.ask(Wish::Remove {
+        app: "many".into(),
+        data: true,
+    });
+    removed.good();
 }
 
 fn what_serves_does_not_need_the_agent(machine: &Machine, host: &Host<'_>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stead_model::agent::{Failed, Progress, Stream};
 use stead_model::build::{self, BuildSaid, BuildWish, Built};
 use stead_model::release::Release;
-use stead_model::routing::Target;
+use stead_model::routing::{Route, Target};
 use stead_model::units;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
@@ -207,13 +207,17 @@ impl App {
             return Vec::new();
         };
         let old = &old.release;
+        let tree = |number| {
+            let record = self.shared.store().release(&self.name, number);
+            record.ok().flatten().map(|record| record.info.tree)
+        };
         let mut changed = Vec::new();
         for (what, differs) in [
-            ("code", old.code != new.code),
+            ("code", tree(old.number) != tree(new.number)),
             ("environment", old.path != new.path),
             ("processes", old.processes != new.processes),
             ("jobs", old.jobs != new.jobs),
-            ("routes", old.routes != new.routes),
+            ("routes", routes_within_code(old) != routes_within_code(new)),
             (
                 "variables",
                 old.env != new.env || old.secrets != new.secrets,
@@ -225,6 +229,31 @@ impl App {
         }
         changed
     }
+}
+
+/// Its routes, with folders as they are named within its code: each release has its code at a place of its own.
+fn routes_within_code(release: &Release) -> Vec<Route> {
+    let within = |path: &mut PathBuf| {
+        if let Ok(inner) = path.strip_prefix(&release.code) {
+            *path = inner.to_owned();
+        }
+    };
+    let mut routes = release.routes.clone();
+    for route in &mut routes {
+        if let Target::Folder(folder) = &mut route.target {
+            within(&mut folder.root);
+        }
+        if let Some(rules) = &mut route.rules {
+            let maintenance = rules.maintenance.iter_mut();
+            let files = maintenance.filter_map(|maintenance| maintenance.file.as_mut());
+            let files = files.chain(&mut rules.users_file);
+            files.chain(rules.errors.values_mut()).for_each(within);
+        }
+        if let Some(tls) = &mut route.tls {
+            tls.client_ca.iter_mut().for_each(within);
+        }
+    }
+    routes
 }
 
 impl Maker {

@@ -1,6 +1,6 @@
 //! What runs: seen in systemd, never concluded from what was written down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stead_model::agent::{Progress, Stream};
@@ -17,7 +17,7 @@ use super::{App, Generation, LATER, Live, SOON};
 use crate::apps::journal;
 use crate::apps::systemd::{Refusal, Unit};
 use crate::state::Failure;
-use crate::store::LaunchState;
+use crate::store::{Instance as StoredInstance, LaunchState};
 
 impl App {
     /// Find what an agent before this one left, and go on from there.
@@ -45,9 +45,10 @@ impl App {
                         launch.release
                     ))
                 })?;
-                let generation = self
+                let mut generation = self
                     .generation(launch.id, built, false)
                     .map_err(|failure| Refusal(failure.causes.join(": ")))?;
+                as_many_as_ran(&mut generation.wanted, &instances);
                 self.desired.serving = Some(generation.wanted.clone());
                 self.desired.target = Some(generation.wanted.clone());
                 self.generations.insert(launch.id, generation);
@@ -346,6 +347,21 @@ impl App {
             (_, Some(status), _) => format!("exit status {status}"),
             (_, None, _) => "an unknown status".to_owned(),
         }
+    }
+}
+
+/// What `auto` had come to is not written down, but the instances are: an agent that begins anew wants as many. One that is
+/// replaced has its successor in the same slot.
+fn as_many_as_ran(wanted: &mut Wanted, instances: &[StoredInstance]) {
+    for (name, process) in &mut wanted.processes {
+        if process.count.is_some() {
+            continue;
+        }
+        let own = instances
+            .iter()
+            .filter(|instance| instance.launch == wanted.release && instance.process == *name);
+        let slots: BTreeSet<_> = own.map(|instance| instance.slot).collect();
+        process.count = u32::try_from(slots.len()).ok().filter(|count| *count > 0);
     }
 }
 

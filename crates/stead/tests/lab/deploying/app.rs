@@ -83,6 +83,13 @@ impl App {
         app
     }
 
+    /// The host decides how many instances run.
+    pub(super) fn with_automatic_count(&self) -> Self {
+        let mut app = self.clone();
+        app.manifest = app.manifest.replace("count = 2\n", "");
+        app
+    }
+
     pub(super) fn with_release_command(&self, command: &str) -> Self {
         self.with_setting(&format!("[release]\ncommand = \"{command}\""))
     }
@@ -223,8 +230,12 @@ impl<'a> Host<'a> {
     }
 
     pub(super) fn status(&self) -> Option<AppStatus> {
+        self.status_of("shop")
+    }
+
+    pub(super) fn status_of(&self, name: &str) -> Option<AppStatus> {
         match self.ask(Wish::Apps).answers.pop() {
-            Some(Answer::Apps(apps)) => apps.into_iter().find(|app| app.app == "shop"),
+            Some(Answer::Apps(apps)) => apps.into_iter().find(|app| app.app == name),
             _ => None,
         }
     }
