@@ -270,9 +270,9 @@ impl Session {
         let mut line = serde_json::to_vec(&question)
             .map_err(|error| Failure::new(act(), error.to_string()))?;
         line.push(b'\n');
-        let said = self
-            .as_root(&["api"], &line)
-            .map_err(|why| Failure::new(act(), why))?;
+        let said = self.as_root(&["api"], &line).map_err(|why| {
+            Failure::new(act(), why).hinted(format!("stead host doctor {}", self.target))
+        })?;
         serde_json::from_slice(&said)
             .map_err(|error| Failure::new(act(), format!("its answer is none: {error}")))
     }

@@ -248,6 +248,8 @@ pub(crate) fn ended(output: &Output) -> Result<Vec<u8>, String> {
     })
 }
 
+/// Of what a program said. The last cause of a program of ours is one of ours, and is not called so twice.
 fn last_line(said: &str) -> Option<&str> {
-    said.lines().map(str::trim).rfind(|line| !line.is_empty())
+    let line = said.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.strip_prefix("cause: ").unwrap_or(line))
 }

@@ -1,7 +1,7 @@
 //! Hosts: what the program does there ([`agent`] and the verbs of `stead api`), and what it does on the laptop ([`laptop`]).
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -101,7 +101,12 @@ fn edge_status(socket: &Path) -> Result<Status, Vec<String>> {
 /// Carry lines between standard input and output and the agent.
 pub(crate) fn carry(socket: &Path) -> Result<ExitCode, Problem> {
     let act = || Problem::new(format!("cannot reach an agent at `{}`", socket.display()));
-    let stream = UnixStream::connect(socket).map_err(|error| act().cause(because(&error)))?;
+    let stream = UnixStream::connect(socket).map_err(|error| {
+        act().cause(match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it does not run".to_owned(),
+            _ => because(&error),
+        })
+    })?;
     let to = stream
         .try_clone()
         .map_err(|error| act().cause(because(&error)))?;

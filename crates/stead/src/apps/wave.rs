@@ -93,7 +93,7 @@ impl Came {
                     causes,
                     place: failed.place.clone(),
                     state: failed.state.clone(),
-                    hint: failed.hint.clone(),
+                    hint: failed.hint.as_ref().map(|hint| there(hint, target)),
                     output: failed.log.clone(),
                     fault: match failed.configuration {
                         true => Fault::Invocation,
@@ -103,6 +103,14 @@ impl Came {
                 }
             }
         })
+    }
+}
+
+/// A hint of a host. A command for its administrator is typed here, and asks on this terminal.
+fn there(hint: &str, target: &Target) -> String {
+    match hint.starts_with("sudo ") {
+        true => format!("ssh -t {target} {hint}"),
+        false => hint.to_owned(),
     }
 }
 
@@ -158,5 +166,29 @@ impl Came {
             act: "it ended by a bug, see above".to_owned(),
             causes: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_for_the_administrator_of_a_host_is_hinted_as_it_is_typed_here() {
+        let target = Target::parse("deploy@h1").expect("it is one");
+        let failed = Came::Failed(Box::new(Failed {
+            act: "cannot deploy `shop`".to_owned(),
+            hint: Some("sudo apt-get install nodejs npm".to_owned()),
+            ..Failed::default()
+        }));
+        let problem = failed.problem("deploy", "shop", &target);
+        assert_eq!(
+            problem.and_then(|problem| problem.hint).as_deref(),
+            Some("ssh -t deploy@h1 sudo apt-get install nodejs npm")
+        );
+        assert_eq!(
+            there("health = { path = \"…\" }", &target),
+            "health = { path = \"…\" }"
+        );
     }
 }

@@ -47,7 +47,7 @@ fn count(text: &str) -> Result<(String, Option<u32>), String> {
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
     let json = arguments.on.json;
-    let place = arguments.on.place("stead scale --on");
+    let place = arguments.on.place("stead scale PROCESS=COUNT --on");
     let counts = arguments.counts;
     ask::change(&Change::Scale { counts }, place, json, terminal)
 }

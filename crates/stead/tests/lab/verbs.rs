@@ -170,6 +170,19 @@ fn a_person_deploys_looks_changes_reads_and_takes_back() {
     let unknown = person.says(&["rollback", "999"]).refused();
     assert!(unknown.contains("999"), "{unknown}");
 
+    // An agent that does not run is called that, and where to look is said.
+    machine.sh("systemctl stop stead-agent.service").unwrap();
+    let stopped = person.says(&["status"]).refused();
+    assert!(
+        stopped.contains("\n  cause: it does not run\n"),
+        "{stopped}"
+    );
+    assert!(
+        stopped.contains("\nhint: stead host doctor h1\n"),
+        "{stopped}"
+    );
+    machine.sh("systemctl start stead-agent.service").unwrap();
+
     // Nothing of all that was run, here or there.
     let canaries = machine
         .sh("find / -xdev -name 'CANARY*' 2>/dev/null; true")

@@ -240,6 +240,10 @@ impl App {
         let mut lines = Vec::new();
         for (name, process) in &wanted.processes {
             let count = process.count.unwrap_or(0);
+            if count == 0 && process.visited {
+                lines.push(format!("{name}: no instances; its visitors get 503"));
+                continue;
+            }
             let plural = if count == 1 { "instance" } else { "instances" };
             let threads = generation
                 .spec(name)

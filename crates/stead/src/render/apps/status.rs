@@ -183,7 +183,7 @@ fn job_line(job: &JobStatus, now: Timestamp) -> String {
             let failed = format!("failed {} ago: {}", ago(last, now), shown(why));
             let _ = write!(line, ": {}", styled(ERROR, &failed));
         }
-        (None, None, _) => line.push_str(": has not run yet"),
+        (None, None, _) => line.push_str(": has not run since the agent began"),
     }
     if let Some(next) = job.next {
         let next = styled(FAINT, &format!("next {}", minute(next)));
