@@ -28,13 +28,13 @@ pub(crate) fn run(
         .output()
         .map_err(|error| format!("cannot run ab: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse(&text).ok_or_else(|| {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        format!("ab measured nothing: {}{}", text.trim(), stderr.trim())
-    })
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    parse(&text, &stderr)
+        .ok_or_else(|| format!("ab measured nothing: {}{}", text.trim(), stderr.trim()))
 }
 
-fn parse(text: &str) -> Option<Load> {
+/// `complaints`: what it said beside; a handshake that failed is complete to it, and no failure.
+fn parse(text: &str, complaints: &str) -> Option<Load> {
     let mut load = Load::default();
     let (mut half, mut most) = (None, None);
     for line in text.lines() {
@@ -50,6 +50,12 @@ fn parse(text: &str) -> Option<Load> {
             _ => {}
         }
     }
+    let failed = complaints
+        .lines()
+        .filter(|line| line.starts_with("SSL "))
+        .count() as u64;
+    load.requests = load.requests.saturating_sub(failed);
+    load.errors += failed;
     (load.p50, load.p99) = (half? * 1e-3, most? * 1e-3);
     (load.requests > 0).then_some(load)
 }
@@ -71,8 +77,9 @@ mod tests {
             \x20 98%    176\n\
             \x20 99%    178\n\
             \x20100%    184 (longest request)\n";
-        let load = parse(text).unwrap();
-        assert_eq!((load.requests, load.errors), (852, 5));
+        let complaints = "SSL handshake failed (1).\n80B5:error:0A000410:SSL routines\n";
+        let load = parse(text, complaints).unwrap();
+        assert_eq!((load.requests, load.errors), (851, 6));
         assert!((load.rate - 425.86).abs() < 1e-9);
         assert!((load.p50 - 0.145).abs() < 1e-9);
         assert!((load.p99 - 0.178).abs() < 1e-9);
@@ -80,6 +87,9 @@ mod tests {
 
     #[test]
     fn a_run_without_an_answer_is_no_measurement() {
-        assert_eq!(parse("apr_socket_recv: Connection refused (111)\n"), None);
+        assert_eq!(
+            parse("apr_socket_recv: Connection refused (111)\n", ""),
+            None
+        );
     }
 }
