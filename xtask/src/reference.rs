@@ -101,11 +101,11 @@ fn section(
         entry(page, table, key, docs)?;
     }
     if table.free {
-        let _ = write!(
-            page,
-            "```toml\n[{}]\nFLASK_ENV = \"production\"\n```\n\n",
-            table.path
-        );
+        let line = match table.path {
+            "hosts" => "production = [\"deploy@shop-1.example.com\"]",
+            _ => "FLASK_ENV = \"production\"",
+        };
+        let _ = write!(page, "```toml\n[{}]\n{line}\n```\n\n", table.path);
     }
     Ok(())
 }
@@ -219,6 +219,7 @@ mod tests {
         // What a table of its own fills has no key.
         let tables = [
             "build", "process", "job", "route", "edge", "acme", "tls", "env", "secret", "volume",
+            "hosts",
         ]
         .map(|name| format!("Manifest::{name}"));
         for item in docs.keys().filter(|item| item.contains("::")) {

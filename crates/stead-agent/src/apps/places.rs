@@ -331,7 +331,8 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         .set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    // The name, too, outlives a power cut.
+    fs::File::open(dir)?.sync_all()
 }
 
 /// Files, directories and links; nothing else can be in code.

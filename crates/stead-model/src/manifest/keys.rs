@@ -389,8 +389,7 @@ pub(super) static HOSTS: Table = Table {
     path: "hosts",
     example: "hosts",
     doc_type: "",
-    doc: "The machines that the app is deployed to: names of groups, each with a list of hosts as they are given to ssh, \
-          `production = [\"deploy@shop-1.example.com\"]`. `stead deploy` takes the only group, else `--to NAME` says which. The hosts of a group \
+    doc: "The machines that the app is deployed to: names of groups, each with a list of hosts as they are given to ssh. `stead deploy` takes the only group, else `--to NAME` says which. The hosts of a group \
           are deployed to in their order, and the first one runs the release command.",
     keys: &[],
     free: true,

@@ -327,7 +327,13 @@ fn two_edges_share_the_threads_of_workers() {
     host.upgrade();
     // The new edge leaves the thread alone that the old one uses, and keeps none that the old one may need.
     for visitor in &mut idle {
-        assert_eq!(host.visit().get("/"), Ok((free_instance.clone(), true)));
+        // Who comes at this very moment may still be accepted by the old one, and is told to come again.
+        let served_by_new = (0..100).any(|_| {
+            let (instance, more) = host.visit().get("/").unwrap();
+            assert_eq!(instance, free_instance);
+            more
+        });
+        assert!(served_by_new);
         assert_eq!(visitor.get("/"), Ok((free_instance.clone(), false)));
     }
     std::fs::write(host.dir.path().join("let-go"), "").unwrap();
