@@ -349,6 +349,9 @@ fn an_agent_that_is_killed_goes_on(machine: &Machine, host: &Host<'_>, shop: &Ap
             .sh("systemctl list-units --no-legend 'stead.shop.web.*.service' | wc -l; ls /etc/systemd/system | grep -c 'stead.shop.web.*.service'")
             .unwrap();
         assert_eq!(units, "2\n2\n");
+        // The machine would boot with just these.
+        let booted = "for unit in $(sed -n s/^Wants=//p /etc/systemd/system/stead.shop.target); do systemctl is-active $unit; done; true";
+        host.until(|| machine.sh(booted).unwrap() == "active\nactive\n");
     }
     assert_eq!(visitors.go().1, Vec::<String>::new());
 }

@@ -135,6 +135,8 @@ impl App {
             };
             self.observed.sent = table.clone();
             self.observed.confirmed = table;
+            // Whoever was killed between the table and this has left it as it was before the switch.
+            self.boot();
         }
         self.adopt_leftovers(&found).await;
         Ok(())
