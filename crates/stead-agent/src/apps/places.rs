@@ -254,8 +254,7 @@ impl Places {
         let _ = fs::remove_file(self.variables(app, unit));
     }
 
-    /// Remove code and environments that none of these releases needs.
-    /// The same of sources, but for these trees.
+    /// Remove code and environments that none of these releases needs, and sources but for these trees.
     pub(crate) fn prune<'a>(
         &self,
         app: &str,

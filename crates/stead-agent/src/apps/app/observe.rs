@@ -174,7 +174,12 @@ impl App {
         release_command: bool,
     ) -> Result<Generation, Failure> {
         let variables = self.variables(&built.release)?;
-        let counts = self.shared.store().counts(&self.name).unwrap_or_default();
+        // Without what `stead scale` has said, another number would run than was asked for.
+        let counts = self.shared.store().counts(&self.name);
+        let counts = counts.map_err(|failure| {
+            let act = format!("cannot tell how many instances `{}` wants", self.name);
+            Failure::new(act, failure.to_string())
+        })?;
         let mut wanted = wanted(key, &built.release, &counts);
         wanted.release_command &= release_command;
         Ok(Generation {

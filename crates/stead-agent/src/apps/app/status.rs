@@ -62,7 +62,11 @@ impl App {
     }
 
     async fn processes(&self, problems: &mut Vec<String>) -> Vec<ProcessStatus> {
-        let counts = self.shared.store().counts(&self.name).unwrap_or_default();
+        let counts = self.shared.store().counts(&self.name);
+        let counts = counts.unwrap_or_else(|failure| {
+            problems.push(failure.to_string());
+            Default::default()
+        });
         let serving = self.desired.serving.as_ref();
         let names = serving.iter().flat_map(|wanted| &wanted.processes);
         let mut processes = Vec::new();
