@@ -6,6 +6,7 @@
 //! A look-up hashes the host and allocates nothing; its cost does not grow with the number of hosts.
 
 mod host;
+mod hosts;
 mod validate;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use crate::rates::Limit;
 use crate::rules::Rules;
 use crate::tls::{Greeting, Policy};
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
+use hosts::Hosts;
 pub(crate) use validate::path as check_path;
 
 /// What a route's target is, with names resolved.
@@ -28,15 +30,15 @@ pub(crate) enum Target {
     Upstream(usize),
     /// Static files; `fallback` is the upstream that answers when there is none.
     Folder {
-        /// Where they are.
-        folder: Folder,
+        /// Where they are. In a box, as is whatever else is large and rare: entries lie densely.
+        folder: Box<Folder>,
         /// Position as in [`Target::Upstream`].
         fallback: Option<usize>,
     },
     /// To this host, perhaps with a port, with the request's path and query as they were sent; and the status.
-    Redirect(String, u16),
+    Redirect(Box<str>, u16),
     /// To this path or URL, with what follows the route's own path, and the query.
-    Moved(Moved),
+    Moved(Box<Moved>),
 }
 
 /// One route.
@@ -46,15 +48,15 @@ pub(crate) struct RouteEntry {
     pub(crate) target: Target,
     /// Largest request body, bytes.
     pub(crate) body_limit: u64,
-    /// In place of the upstream's.
-    pub(crate) timeouts: RouteTimeouts,
+    /// In place of the upstream's; `None`: none of them.
+    pub(crate) timeouts: Option<Box<RouteTimeouts>>,
     /// Bytes of the *clean* path that are the route's own; a folder's file is named by what
     /// follows them, which is nothing or begins with a slash. 0 for the route `/`.
     pub(crate) prefix_length: usize,
     /// What else it asks; `None`, for most: nothing.
     pub(crate) rules: Option<Arc<Rules>>,
     /// How many requests one address may send.
-    pub(crate) limit: Option<Limit>,
+    pub(crate) limit: Option<Box<Limit>>,
     /// What it asks of TLS; `None`: what is usual.
     pub(crate) tls: Option<Arc<Policy>>,
 }
@@ -63,9 +65,9 @@ pub(crate) struct RouteEntry {
 #[derive(Debug)]
 pub(crate) struct Router {
     entries: Vec<RouteEntry>,
-    exact: HashMap<Box<[u8]>, Paths>,
+    exact: Hosts,
     /// By what follows the star and the dot of `*.example.com`.
-    wildcards: HashMap<Box<[u8]>, Paths>,
+    wildcards: Hosts,
     any: Paths,
     /// Certificates are got for hosts that no route names.
     on_demand: bool,
@@ -77,11 +79,13 @@ impl Router {
         let positions = validate::upstreams(table)?;
         let mut router = Router {
             entries: Vec::with_capacity(table.routes.len()),
-            exact: HashMap::new(),
-            wildcards: HashMap::new(),
+            exact: Hosts::default(),
+            wildcards: Hosts::default(),
             any: Paths::default(),
             on_demand: false,
         };
+        let mut exact: HashMap<String, Paths> = HashMap::new();
+        let mut wildcards: HashMap<String, Paths> = HashMap::new();
         for route in &table.routes {
             let path = validate::path(&route.path)?;
             let hosts = validate::hosts(route)?;
@@ -95,13 +99,15 @@ impl Router {
             let differ = |host: &str| {
                 format!("the routes of `{host}` ask for certificates of different authorities")
             };
+            let limit = route.limit.as_ref().map(Limit::new);
             router.entries.push(RouteEntry {
                 target,
                 rules: rules.map(Arc::new),
                 body_limit: route.body_limit,
-                timeouts: route.timeouts,
+                timeouts: (route.timeouts != RouteTimeouts::default())
+                    .then(|| Box::new(route.timeouts)),
                 prefix_length: path.len(),
-                limit: route.limit.as_ref().map(Limit::new).transpose()?,
+                limit: limit.transpose()?.map(Box::new),
                 tls,
             });
             if hosts.is_empty() && !router.any.greet(&greeting) {
@@ -115,8 +121,8 @@ impl Router {
             }
             for host in &hosts {
                 let paths = match host.strip_prefix("*.") {
-                    Some(parent) => router.wildcards.entry(parent.as_bytes().into()),
-                    None => router.exact.entry(host.as_bytes().into()),
+                    Some(parent) => wildcards.entry(parent.to_owned()),
+                    None => exact.entry(host.clone()),
                 };
                 let paths = paths.or_default();
                 if !paths.greet(&greeting) {
@@ -130,11 +136,8 @@ impl Router {
                 }
             }
         }
-        let lists = router
-            .exact
-            .values_mut()
-            .chain(router.wildcards.values_mut());
-        lists.for_each(Paths::finish);
+        router.exact = Hosts::new(exact)?;
+        router.wildcards = Hosts::new(wildcards)?;
         router.any.finish();
         Ok(router)
     }
@@ -146,9 +149,9 @@ impl Router {
         let mut buffer = [0; LONGEST_HOST];
         let host = clean_host(host, &mut buffer)?;
         let parent = memchr::memchr(b'.', host).map(|dot| &host[dot + 1..]);
-        let index = of_host(&self.exact, host)
-            .and_then(|paths| paths.find(path))
-            .or_else(|| of_host(&self.wildcards, parent?)?.find(path))
+        let exact = self.exact.find(host, path);
+        let index = exact
+            .or_else(|| self.wildcards.find(parent?, path))
             .or_else(|| self.any.find(path))?;
         self.entries.get(index)
     }
@@ -158,18 +161,18 @@ impl Router {
     pub(crate) fn greeting(&self, host: Option<&str>) -> &Greeting {
         let named = host.and_then(|host| {
             let parent = host.split_once('.').map(|(_, parent)| parent.as_bytes());
-            let exact = self.exact.get(host.as_bytes());
-            exact.or_else(|| self.wildcards.get(parent?))
+            let exact = self.exact.greeting(host.as_bytes());
+            exact.or_else(|| self.wildcards.greeting(parent?))
         });
-        &named.unwrap_or(&self.any).greeting
+        named.unwrap_or(&self.any.greeting)
     }
 
     /// No route names this host, in lower case and without a port, but one serves it, and a certificate may be got for it.
     pub(crate) fn takes_unknown(&self, host: &str) -> bool {
         let parent = host.split_once('.').map(|(_, parent)| parent.as_bytes());
-        let serves = !self.any.is_empty()
-            || parent.is_some_and(|parent| self.wildcards.contains_key(parent));
-        self.on_demand && serves && !self.exact.contains_key(host.as_bytes())
+        let serves =
+            !self.any.is_empty() || parent.is_some_and(|parent| self.wildcards.contains(parent));
+        self.on_demand && serves && !self.exact.contains(host.as_bytes())
     }
 
     /// Every file that names the authorities of visitors.
@@ -186,8 +189,8 @@ impl Router {
         };
         let parent = memchr::memchr(b'.', host).map(|dot| &host[dot + 1..]);
         !self.any.is_empty()
-            || self.exact.contains_key(host)
-            || parent.is_some_and(|parent| self.wildcards.contains_key(parent))
+            || self.exact.contains(host)
+            || parent.is_some_and(|parent| self.wildcards.contains(parent))
     }
 
     #[cfg(test)]
@@ -195,12 +198,6 @@ impl Router {
     pub(crate) fn entries(&self) -> &[RouteEntry] {
         &self.entries
     }
-}
-
-fn of_host<'a>(hosts: &'a HashMap<Box<[u8]>, Paths>, host: &[u8]) -> Option<&'a Paths> {
-    #[cfg(test)]
-    tests::count_step();
-    hosts.get(host)
 }
 
 /// Up to this many paths of one host are compared one after the other.
@@ -246,6 +243,14 @@ impl Paths {
 
     fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// The only route, if it is for every path.
+    fn whole(&self) -> Option<usize> {
+        match self.list.as_slice() {
+            [(path, index)] if path.is_empty() => Some(*index),
+            _ => None,
+        }
     }
 
     fn find(&self, path: &[u8]) -> Option<usize> {

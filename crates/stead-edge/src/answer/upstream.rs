@@ -48,7 +48,7 @@ impl From<&RouteEntry> for Limits {
     fn from(entry: &RouteEntry) -> Self {
         Self {
             body: entry.body_limit,
-            timeouts: entry.timeouts,
+            timeouts: entry.timeouts.as_deref().copied().unwrap_or_default(),
         }
     }
 }

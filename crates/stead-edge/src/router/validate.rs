@@ -165,15 +165,17 @@ pub(super) fn target(
             }
             let fallback = folder.fallback.as_ref().map(upstream).transpose()?;
             Ok(Target::Folder {
-                folder: Folder::new(folder.root.clone(), fallback.is_some())
-                    .with(folder.page.as_deref(), &folder.cache)
-                    .compressed(folder.compress),
+                folder: Box::new(
+                    Folder::new(folder.root.clone(), fallback.is_some())
+                        .with(folder.page.as_deref(), &folder.cache)
+                        .compressed(folder.compress),
+                ),
                 fallback,
             })
         }
         ModelTarget::Moved(moved) => {
             check_moved(&route.path, moved)?;
-            Ok(Target::Moved(moved.clone()))
+            Ok(Target::Moved(Box::new(moved.clone())))
         }
         ModelTarget::Redirect { host, status } => {
             host::of_redirect(host).map_err(|why| {
@@ -197,7 +199,7 @@ pub(super) fn target(
                     status: *status,
                 },
             )?;
-            Ok(Target::Redirect(to, *status))
+            Ok(Target::Redirect(to.into(), *status))
         }
     }
 }
