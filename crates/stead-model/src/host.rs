@@ -12,7 +12,7 @@ mod plan;
 mod units;
 
 pub use plan::{Objection, Step, objections, plan, remarks};
-pub use units::{FILES, File, UNITS, Unit};
+pub use units::{FILES, File, TLS_SOCKET, UNITS, Unit};
 
 /// Raised when an older program would misunderstand what is asked of it. What it does not know in a message that
 /// it does understand is passed over.
@@ -36,7 +36,7 @@ pub const AGENT_SOCKET: &str = "/run/stead/agent.sock";
 pub const EDGE_METRICS: &str = "/run/stead-edge/metrics.sock";
 /// Where an edge answers.
 pub const EDGE_SOCKET: &str = "/run/stead/edge.sock";
-/// Where visitors connect. 443 is the edge's as well as soon as it has certificates, so it is looked at.
+/// Where visitors connect, plainly and over TLS.
 pub const PORTS: [u16; 2] = [80, 443];
 
 /// The longest name of a user with that of a host, bytes.

@@ -34,7 +34,7 @@ pub fn set_up(
         return Err(Failed::new(ACT, objection.why));
     }
     let offered = digest(own).map_err(|error| Failed::new(ACT, io_text(&error)))?;
-    let steps = plan(&facts.found, &offered);
+    let steps = plan(&facts, &offered);
     if steps != asked.steps {
         return Err(Failed::new(
             ACT,
@@ -65,6 +65,7 @@ fn carry_out(step: &Step, own: &Path) -> Result<(), String> {
         Step::Enable { unit } => run("systemctl", ["--quiet", "enable", unit]).map(drop),
         Step::Start { unit } => start("start", unit),
         Step::Restart { unit } => start("restart", unit),
+        Step::Stop { unit } => run("systemctl", ["stop", unit]).map(drop),
         Step::UpgradeEdge => run(BINARY, ["edge", "upgrade"]).map(drop),
     }
 }

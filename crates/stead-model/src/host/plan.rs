@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BINARY, EDGE_USER, FILES, Facts, Found, PORTS, RUN, STATE, UNITS};
+use super::{BINARY, EDGE_USER, FILES, Facts, PORTS, RUN, STATE, TLS_SOCKET, UNITS};
 
 /// The oldest systemd that knows every line of these units: `ProtectProc=` came with 247.
 const OLDEST_SYSTEMD: u32 = 247;
@@ -47,6 +47,11 @@ pub enum Step {
         /// Its name.
         unit: String,
     },
+    /// Stop a unit now.
+    Stop {
+        /// Its name.
+        unit: String,
+    },
     /// Let the program that was installed take the place of the edge that runs, without losing a request.
     UpgradeEdge,
     /// Stop and start a unit, for what it cannot be told while it runs.
@@ -77,9 +82,10 @@ impl Step {
             Self::Reload => "let systemd read its units anew".to_owned(),
             Self::Enable { unit } => format!("start `{unit}` when the machine boots"),
             Self::Start { unit } => format!("start `{unit}`"),
+            Self::Stop { unit } => format!("stop `{unit}`"),
             Self::UpgradeEdge => "replace the edge that runs, without losing a request".to_owned(),
             Self::Restart { unit } => match unit.as_str() {
-                "stead-edge.service" => format!(
+                EDGE => format!(
                     "restart `{unit}`: requests end first, visitors who come meanwhile wait"
                 ),
                 _ => format!("restart `{unit}`"),
@@ -88,8 +94,12 @@ impl Step {
     }
 }
 
+/// What accepts visitors.
+const EDGE: &str = "stead-edge.service";
+
 /// What is to be done so that the program with this digest runs on a host as it should. Nothing: it does.
-pub fn plan(found: &Found, digest: &str) -> Vec<Step> {
+pub fn plan(facts: &Facts, digest: &str) -> Vec<Step> {
+    let found = &facts.found;
     let mut steps = Vec::new();
     let new_binary = found.binary.as_deref() != Some(digest);
     if new_binary {
@@ -122,22 +132,31 @@ pub fn plan(found: &Found, digest: &str) -> Vec<Step> {
     if UNITS.iter().any(changed) {
         steps.push(Step::Reload);
     }
-    for unit in UNITS.iter().filter(|unit| !state(unit.name).enabled) {
+    let is_left_out = |unit: &&super::Unit| unit.name == TLS_SOCKET && facts.is_https_taken();
+    let units = || UNITS.iter().filter(|unit| !is_left_out(unit));
+    for unit in units().filter(|unit| !state(unit.name).enabled) {
         steps.push(Step::Enable {
             unit: unit.name.to_owned(),
         });
     }
-    for unit in &UNITS {
+    let opens_anew =
+        units().any(|unit| unit.name == TLS_SOCKET && (!state(unit.name).active || changed(unit)));
+    for unit in units() {
         let is = state(unit.name);
         let name = unit.name.to_owned();
-        if !is.active {
+        if unit.name == TLS_SOCKET && state(EDGE).active {
+            // It is opened by the edge's start.
+            if is.active && changed(unit) {
+                steps.push(Step::Stop { unit: name });
+            }
+        } else if !is.active {
             steps.push(Step::Start { unit: name });
-        } else if changed(unit) {
+        } else if changed(unit) || unit.name == EDGE && opens_anew {
             steps.push(Step::Restart { unit: name });
         } else if new_binary || !is.current {
             match unit.name {
-                "stead-edge.service" => steps.push(Step::UpgradeEdge),
-                "stead-edge.socket" => {}
+                EDGE => steps.push(Step::UpgradeEdge),
+                "stead-edge.socket" | TLS_SOCKET => {}
                 _ => steps.push(Step::Restart { unit: name }),
             }
         }
@@ -218,12 +237,20 @@ pub fn remarks(facts: &Facts, now: i64) -> Vec<String> {
         .filter(|l| l.port != PORTS[0] && !l.is_ours())
     {
         remarks.push(format!(
-            "port {}, which certificates will need, is taken by {}",
+            "port {} is taken by {}: apps are reached over plain HTTP alone",
             listener.port,
             listener.who()
         ));
     }
     remarks
+}
+
+impl Facts {
+    /// Somebody else has the port for TLS.
+    pub fn is_https_taken(&self) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.any(|listener| listener.port == PORTS[1] && !listener.is_ours())
+    }
 }
 
 impl super::Listener {

@@ -29,8 +29,17 @@ fn settled() -> Found {
     }
 }
 
+/// What is to be done there.
+fn steps(found: &Found) -> Vec<Step> {
+    let facts = Facts {
+        found: found.clone(),
+        ..Facts::default()
+    };
+    plan(&facts, DIGEST)
+}
+
 fn texts(found: &Found) -> Vec<String> {
-    plan(found, DIGEST).iter().map(Step::text).collect()
+    steps(found).iter().map(Step::text).collect()
 }
 
 #[test]
@@ -42,15 +51,18 @@ fn a_fresh_host_gets_everything_in_an_order_that_works() {
             "write `/etc/sysusers.d/stead.conf`",
             "write `/etc/tmpfiles.d/stead.conf`",
             "write `/etc/systemd/system/stead-edge.socket`",
+            "write `/etc/systemd/system/stead-edge-tls.socket`",
             "write `/etc/systemd/system/stead-edge.service`",
             "write `/etc/systemd/system/stead-agent.service`",
             "create the user `stead-edge`",
             "create `/run/stead` and `/var/lib/stead`",
             "let systemd read its units anew",
             "start `stead-edge.socket` when the machine boots",
+            "start `stead-edge-tls.socket` when the machine boots",
             "start `stead-edge.service` when the machine boots",
             "start `stead-agent.service` when the machine boots",
             "start `stead-edge.socket`",
+            "start `stead-edge-tls.socket`",
             "start `stead-edge.service`",
             "start `stead-agent.service`",
         ]
@@ -59,7 +71,7 @@ fn a_fresh_host_gets_everything_in_an_order_that_works() {
 
 #[test]
 fn nothing_is_done_to_a_host_that_is_as_it_should_be() {
-    assert_eq!(plan(&settled(), DIGEST), []);
+    assert_eq!(steps(&settled()), []);
 }
 
 #[test]
@@ -73,17 +85,14 @@ fn a_new_program_replaces_the_edge_without_stopping_it() {
         digest: DIGEST.to_owned(),
         replaces: true,
     };
-    assert_eq!(
-        plan(&found, DIGEST),
-        [install, Step::UpgradeEdge, restart.clone()]
-    );
+    assert_eq!(steps(&found), [install, Step::UpgradeEdge, restart.clone()]);
 
     // Cut off after the program was put in its place: the rest is still seen.
     let mut found = settled();
     for unit in found.units.values_mut() {
         unit.current = false;
     }
-    assert_eq!(plan(&found, DIGEST), [Step::UpgradeEdge, restart]);
+    assert_eq!(steps(&found), [Step::UpgradeEdge, restart]);
 }
 
 #[test]
@@ -96,26 +105,91 @@ fn every_step_that_was_cut_off_is_taken_up_by_the_next_plan() {
             path: file.path.to_owned(),
             replaces: true,
         };
-        assert_eq!(plan(&found, DIGEST)[0], write);
+        assert_eq!(steps(&found)[0], write);
     }
-    for unit in UNITS {
+    for unit in UNITS.iter().filter(|unit| unit.name != TLS_SOCKET) {
         let mut found = settled();
         found.units.remove(unit.name);
         let name = || unit.name.to_owned();
         let expected = [Step::Enable { unit: name() }, Step::Start { unit: name() }];
-        assert_eq!(plan(&found, DIGEST), expected);
+        assert_eq!(steps(&found), expected);
 
         let mut found = settled();
         found.units.entry(name()).or_default().stale = true;
         let expected = [Step::Reload, Step::Restart { unit: name() }];
-        assert_eq!(plan(&found, DIGEST), expected);
+        assert_eq!(steps(&found), expected);
     }
     let mut found = settled();
     found.users.clear();
-    assert_eq!(plan(&found, DIGEST), [Step::CreateUsers]);
+    assert_eq!(steps(&found), [Step::CreateUsers]);
     let mut found = settled();
     found.directories.remove(RUN);
-    assert_eq!(plan(&found, DIGEST), [Step::CreateDirectories]);
+    assert_eq!(steps(&found), [Step::CreateDirectories]);
+}
+
+#[test]
+fn a_host_that_was_made_without_tls_gets_it_by_a_restart_of_its_edge() {
+    let mut found = settled();
+    found
+        .files
+        .remove("/etc/systemd/system/stead-edge-tls.socket");
+    found.units.remove(TLS_SOCKET);
+    assert_eq!(
+        texts(&found),
+        [
+            "write `/etc/systemd/system/stead-edge-tls.socket`",
+            "let systemd read its units anew",
+            "start `stead-edge-tls.socket` when the machine boots",
+            "restart `stead-edge.service`: requests end first, visitors who come meanwhile wait",
+        ]
+    );
+    // Cut off after it was enabled.
+    let mut found = settled();
+    found.units.entry(TLS_SOCKET.to_owned()).or_default().active = false;
+    found
+        .units
+        .entry(TLS_SOCKET.to_owned())
+        .or_default()
+        .enabled = true;
+    assert_eq!(
+        texts(&found),
+        ["restart `stead-edge.service`: requests end first, visitors who come meanwhile wait"]
+    );
+    // Its file is another one than that which it was opened by.
+    let mut found = settled();
+    found.units.entry(TLS_SOCKET.to_owned()).or_default().stale = true;
+    assert_eq!(
+        texts(&found),
+        [
+            "let systemd read its units anew",
+            "stop `stead-edge-tls.socket`",
+            "restart `stead-edge.service`: requests end first, visitors who come meanwhile wait",
+        ]
+    );
+}
+
+#[test]
+fn a_port_443_of_somebody_else_s_is_left_to_them() {
+    let mut facts = Facts {
+        found: settled(),
+        listeners: vec![Listener {
+            port: 443,
+            program: Some("nginx".to_owned()),
+            unit: Some("nginx.service".to_owned()),
+            ..Listener::default()
+        }],
+        ..good()
+    };
+    facts.found.units.remove(TLS_SOCKET);
+    assert_eq!(objections(&facts), []);
+    assert_eq!(plan(&facts, DIGEST), []);
+    assert_eq!(
+        remarks(&facts, 1_000_000),
+        ["port 443 is taken by `nginx` (nginx.service): apps are reached over plain HTTP alone"]
+    );
+    facts.listeners[0].unit = Some(TLS_SOCKET.to_owned());
+    assert_eq!(remarks(&facts, 1_000_000), Vec::<String>::new());
+    assert_eq!(plan(&facts, DIGEST).len(), 2);
 }
 
 /// A host without anything against it.

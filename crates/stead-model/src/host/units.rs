@@ -53,6 +53,23 @@ RemoveOnStop=yes
 WantedBy=sockets.target
 ";
 
+/// Where visitors connect over TLS. It is a unit of its own so that a host whose port 443 is somebody else's serves plain HTTP: there it is
+/// not enabled. systemd opens a socket only while its service does not run, so whoever enables it lets the service begin anew, which wants it.
+const EDGE_TLS_SOCKET: &str = "\
+# Made by `stead host add`; `systemctl edit stead-edge-tls.socket` changes it.
+[Unit]
+Description=Where visitors connect over TLS
+
+[Socket]
+ListenStream=443
+FileDescriptorName=tls
+Service=stead-edge.service
+Backlog=4096
+
+[Install]
+WantedBy=sockets.target stead-edge.service
+";
+
 /// systemd.service(5), systemd.exec(5). The sockets come from systemd, so that the edge needs no capability at all; see the decision on it.
 const EDGE_SERVICE: &str = "\
 # Made by `stead host add`; `systemctl edit stead-edge.service` changes it.
@@ -160,8 +177,11 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 ";
 
+/// Where visitors connect over TLS.
+pub const TLS_SOCKET: &str = "stead-edge-tls.socket";
+
 /// In the order in which they are written.
-pub const FILES: [File; 5] = [
+pub const FILES: [File; 6] = [
     File {
         path: "/etc/sysusers.d/stead.conf",
         content: USERS,
@@ -175,6 +195,10 @@ pub const FILES: [File; 5] = [
         content: EDGE_SOCKET,
     },
     File {
+        path: "/etc/systemd/system/stead-edge-tls.socket",
+        content: EDGE_TLS_SOCKET,
+    },
+    File {
         path: "/etc/systemd/system/stead-edge.service",
         content: EDGE_SERVICE,
     },
@@ -185,10 +209,14 @@ pub const FILES: [File; 5] = [
 ];
 
 /// In the order in which they are started; they are stopped in the opposite one.
-pub const UNITS: [Unit; 3] = [
+pub const UNITS: [Unit; 4] = [
     Unit {
         name: "stead-edge.socket",
         path: "/etc/systemd/system/stead-edge.socket",
+    },
+    Unit {
+        name: TLS_SOCKET,
+        path: "/etc/systemd/system/stead-edge-tls.socket",
     },
     Unit {
         name: "stead-edge.service",

@@ -104,7 +104,7 @@ pub(crate) fn add(
             .hint(format!("stead host add {target}")));
     }
     refuse(&facts, intent, target)?;
-    let steps = plan(&facts.found, &digest);
+    let steps = plan(&facts, &digest);
     if steps.is_empty() {
         terminal.out(&format!(
             "nothing to do: {} is as it should be\n",
@@ -133,7 +133,7 @@ pub(crate) fn add(
         })?;
     // What was done is believed when it is seen.
     let facts = session.look()?;
-    let left = plan(&facts.found, &digest);
+    let left = plan(&facts, &digest);
     if let Some(step) = left.first() {
         return Err(
             Problem::new(format!("`{target}` is not as it should be")).cause(format!(

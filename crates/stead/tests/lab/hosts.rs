@@ -1,10 +1,11 @@
 //! A machine becomes a host, stays one, and is none any more.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lab::{Lab, Machine};
 
-use crate::laptop::{Laptop, visit};
+use crate::laptop::{Laptop, Said, visit};
 
 /// Every file that matters, with its kind, owner and mode. What any login and any use of systemd leaves is left out.
 fn traces(machine: &Machine) -> String {
@@ -109,6 +110,71 @@ fn a_fresh_machine_becomes_a_host_with_one_command_and_is_none_with_another() {
         nothing.contains("nothing to do: there is nothing of Stead on h1"),
         "{nothing}"
     );
+}
+
+#[test]
+fn port_443_is_left_to_who_has_it_and_taken_without_losing_a_visitor_when_it_is_free() {
+    let Some(lab) = Lab::start_or_skip() else {
+        return;
+    };
+    let machine = lab.boot("h1").unwrap();
+    let laptop = Laptop::of(&lab);
+    machine
+        .sh("systemd-run --quiet --unit=other python3 -m http.server 443")
+        .unwrap();
+    machine
+        .sh("until ss -ltn | grep -q :443; do sleep 0.1; done")
+        .unwrap();
+    let done = Said::of(laptop.command("add", "h1", &["--yes"]).output().unwrap());
+    assert!(
+        done.err
+            .contains("port 443 is taken by `python3` (other.service"),
+        "{}",
+        done.err
+    );
+    done.good();
+    let over_tls = "stead edge status --json | grep -A2 listens_tls | tr -d ' \\n'";
+    assert_eq!(visit(machine.address()), "421");
+    let listens = machine.sh(over_tls).unwrap();
+    assert!(listens.starts_with("\"listens_tls\":[]"), "{listens}");
+    let again = laptop.host("add", "h1", &["--yes"]).good();
+    assert!(again.contains("nothing to do"), "{again}");
+    let doctor = laptop.host("doctor", "h1", &[]).good();
+    assert!(
+        doctor.contains("stead-edge-tls.socket is inactive"),
+        "{doctor}"
+    );
+
+    machine.sh("systemctl stop other.service").unwrap();
+    let gone = AtomicBool::new(false);
+    let visits = std::thread::scope(|scope| {
+        let address = machine.address();
+        let visitor = scope.spawn(|| {
+            let mut visits = Vec::new();
+            while !gone.load(Ordering::Relaxed) {
+                visits.push(visit(address));
+            }
+            visits
+        });
+        let done = laptop.host("add", "h1", &["--yes"]);
+        gone.store(true, Ordering::Relaxed);
+        let done = done.good();
+        assert!(
+            done.contains("done: restart `stead-edge.service`"),
+            "{done}"
+        );
+        visitor.join().unwrap()
+    });
+    assert!(visits.len() > 3);
+    assert!(visits.iter().all(|status| status == "421"), "{visits:?}");
+    let listens = machine.sh(over_tls).unwrap();
+    assert!(listens.contains(":443"), "{listens}");
+    // The edge's successor has both sockets.
+    machine.sh("stead edge upgrade").unwrap();
+    let listens = machine.sh(over_tls).unwrap();
+    assert!(listens.contains(":443"), "{listens}");
+    let again = laptop.host("add", "h1", &["--yes"]).good();
+    assert!(again.contains("nothing to do"), "{again}");
 }
 
 /// Proportional set size of edge and agent together, while nobody visits (proc_pid_smaps(5)): 30 MB at most. Without

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use stead_model::agent::{Answer, Wish};
-use stead_model::host::{Facts, UNITS, objections, plan, remarks};
+use stead_model::host::{Facts, TLS_SOCKET, UNITS, objections, plan, remarks};
 
 use super::{Reach, knock, now};
 use crate::problem::Problem;
@@ -116,12 +116,16 @@ fn findings(facts: &Facts, installed: Option<&str>, own: &str) -> Vec<Finding> {
             Some(state) if state.active => {
                 Finding::new(Mark::Ok, format!("{} is active", unit.name))
             }
+            // Who has its port is said above.
+            Some(state) if unit.name == TLS_SOCKET && facts.is_https_taken() => {
+                Finding::new(Mark::Note, format!("{} is {}", unit.name, state.says))
+            }
             Some(state) => Finding::new(Mark::Wrong, format!("{} is {}", unit.name, state.says)),
             None => Finding::new(Mark::Wrong, format!("{} is not there", unit.name)),
         });
     }
     // By the program that is there: a newer one on the laptop is no fault of the host.
-    for step in plan(&facts.found, installed) {
+    for step in plan(facts, installed) {
         let text = format!("`stead host add` would {}", step.text());
         findings.push(Finding::new(Mark::Wrong, text));
     }
