@@ -15,6 +15,9 @@ use crate::process::Known;
 /// How long a machine may take until it answers, and until it is off. It takes four seconds on an idle machine of two CPUs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// An error makes it read-only, as Debian's installer has it for `/`.
+const DISK_OPTIONS: &str = "loop,errors=remount-ro";
+
 /// A file system of its own in a machine, so small that it can be filled.
 #[derive(Clone, Copy, Debug)]
 pub struct SmallDisk {
@@ -145,6 +148,40 @@ impl Machine {
             .map(drop)
     }
 
+    /// Let the kernel find an error in a small disk's file system: it is read-only from now on, whoever has files open.
+    pub fn spoil(&self, disk: SmallDisk) -> Result<(), String> {
+        let (_, at) = self.image(disk);
+        let device = command::run("findmnt", ["--noheadings", "--output=SOURCE", &at])?;
+        let device = device.trim().rsplit('/').next().unwrap_or_default();
+        // ext4's own way to try it, Documentation/ABI/testing/sysfs-fs-ext4 of Linux.
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(&trigger, "1").map_err(|error| format!("cannot write `{trigger}`: {error}"))
+    }
+
+    /// Check and mend the file system of a small disk, while the machine is off.
+    pub fn repair(&self, disk: SmallDisk) -> Result<(), String> {
+        let (image, at) = self.image(disk);
+        command::run("umount", [&at])?;
+        // 1: errors were there, and are no more (e2fsck(8)).
+        let checked = Command::new("e2fsck")
+            .args(["-p", "-f", &image])
+            .env("PATH", command::path())
+            .output()
+            .map_err(|error| format!("cannot run `e2fsck`: {error}"))?;
+        if !matches!(checked.status.code(), Some(0 | 1)) {
+            return Err(String::from_utf8_lossy(&checked.stdout).into_owned());
+        }
+        command::run("mount", ["-o", DISK_OPTIONS, &image, &at]).map(drop)
+    }
+
+    /// The file that a small disk is, and where it is mounted on this side.
+    fn image(&self, disk: SmallDisk) -> (String, String) {
+        let number = self.disks.iter().position(|is| is.at == disk.at);
+        let image = self.dir.join(format!("disk{}", number.unwrap_or_default()));
+        let at = self.root().join(disk.at.trim_start_matches('/'));
+        (image.display().to_string(), at.display().to_string())
+    }
+
     /// Switch it on, and wait until it answers over ssh.
     pub fn start(&mut self) -> Result<(), String> {
         let log = File::create(self.dir.join("console")).map_err(|error| error.to_string())?;
@@ -254,17 +291,15 @@ impl Machine {
             "mount",
             ["-t", "overlay", "stead-lab", "-o", &options, &root_text],
         )?;
-        for (number, disk) in self.disks.iter().enumerate() {
-            let image = self.dir.join(format!("disk{number}"));
+        for disk in &self.disks {
+            let (image, at) = self.image(*disk);
             File::create(&image)
                 .and_then(|file| file.set_len(disk.megabytes << 20))
                 .map_err(because)?;
-            let image = image.display().to_string();
             // No blocks kept back for root: full is full.
             command::run("mkfs.ext4", ["-q", "-m", "0", &image])?;
-            let at = root.join(disk.at.trim_start_matches('/'));
             fs::create_dir_all(&at).map_err(because)?;
-            command::run("mount", ["-o", "loop", &image, &at.display().to_string()])?;
+            command::run("mount", ["-o", DISK_OPTIONS, &image, &at])?;
         }
         self.configure(&root).map_err(because)
     }

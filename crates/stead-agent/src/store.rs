@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// So many steps are remembered, the newest.
 const STEPS: i64 = 10_000;
 
+/// So many releases of an app are told of, the newest, and what is kept.
+const RELEASES: i64 = 1000;
+
 /// The open file.
 #[derive(Debug)]
 pub struct Store {
@@ -252,6 +255,29 @@ impl Store {
                 "UPDATE releases SET built = NULL WHERE app = ?1 AND number = ?2",
                 params![app, number.cast_signed()],
             )
+            .map(drop)
+            .map_err(self.failed())
+    }
+
+    /// Forget launches that are over, and releases beyond the last thousand of which nothing is kept: what is remembered does not
+    /// grow with every deploy. Numbers are not given again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget(&self, app: &str) -> Outcome<()> {
+        self.connection
+            .execute(
+                "DELETE FROM launches WHERE app = ?1 AND state = 'over' \
+                 AND id NOT IN (SELECT launch FROM instances WHERE app = ?1)",
+                [app],
+            )
+            .and_then(|_| {
+                self.connection.execute(
+                    "DELETE FROM releases WHERE app = ?1 AND built IS NULL AND state IN ('retired', 'failed') \
+                     AND number <= (SELECT last_release FROM apps WHERE name = ?1) - ?2",
+                    params![app, RELEASES],
+                )
+            })
             .map(drop)
             .map_err(self.failed())
     }

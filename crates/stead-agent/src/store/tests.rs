@@ -95,6 +95,44 @@ fn numbers_and_ids_are_never_given_twice() {
 }
 
 #[test]
+fn what_is_remembered_does_not_grow_with_every_deploy() {
+    let (dir, mut store) = open();
+    let rows = |table: &str| -> i64 {
+        let connection = Connection::open(dir.path().join("state.db")).unwrap();
+        let count = format!("SELECT count(*) FROM {table}");
+        connection.query_row(&count, [], |row| row.get(0)).unwrap()
+    };
+    // It is about what is there, not about what a power cut leaves of it.
+    let quick = "PRAGMA synchronous=OFF";
+    store.connection.execute_batch(quick).unwrap();
+    // An instance of the first launch is still draining all the while.
+    let first = store.begin_launch("shop", 1, 0).unwrap();
+    store.begin_instance("shop", first, 1, "web", 1).unwrap();
+    store.launch_over(first).unwrap();
+    for _ in 0..RELEASES + 5 {
+        let origin = Origin::default();
+        let number = store.begin_release("shop", "t", &origin, 0, None).unwrap();
+        let launch = store.begin_launch("shop", number, 0).unwrap();
+        let switch = Some((launch, number));
+        store
+            .publish("shop", &RoutingTable::default(), switch)
+            .unwrap();
+    }
+    store.forget("shop").unwrap();
+    assert_eq!(rows("releases"), RELEASES);
+    assert_eq!(rows("launches"), 2);
+    let newest = &store.releases("shop", 1).unwrap()[0].info;
+    assert_eq!(newest.state, ReleaseState::Serving);
+    let number = store
+        .begin_release("shop", "t", &Origin::default(), 0, None)
+        .unwrap();
+    assert_eq!(number, newest.number + 1);
+    // What serves is never forgotten, however long it has.
+    store.forget("shop").unwrap();
+    assert!(store.serving("shop").unwrap().is_some());
+}
+
+#[test]
 fn a_file_of_a_newer_program_is_refused_and_not_touched() {
     let (dir, store) = open();
     let path = dir.path().join("state.db");

@@ -1,10 +1,10 @@
 //! Apps on a host: deployed under load, failing in every way, and what an agent that is killed and a machine that restarts leave.
 
 mod app;
+mod cut;
 mod full_disk;
+mod many;
 mod visitors;
-
-use std::time::Duration;
 
 use lab::{Lab, Machine};
 use stead_model::agent::{Answer, ReleaseState, Wish};
@@ -35,7 +35,6 @@ fn an_app_lives_on_a_host_through_everything() {
     apps_do_not_disturb_each_other(&host, &shop);
     as_many_run_after_an_agent_begins_anew(&machine, &host);
     what_serves_does_not_need_the_agent(&machine, &host);
-    an_agent_that_is_killed_goes_on(&machine, &host, &shop);
 
     // A machine that restarts comes up with what served, even when its agent does not run.
     machine
@@ -312,46 +311,4 @@ fn what_serves_does_not_need_the_agent(machine: &Machine, host: &Host<'_>) {
         .sh("systemctl kill --signal=KILL --kill-who=main stead-edge.service")
         .unwrap();
     host.get_when_it_is_there("/release");
-}
-
-fn an_agent_that_is_killed_goes_on(machine: &Machine, host: &Host<'_>, shop: &App) {
-    let visitors = Visitors::come(&host.address());
-    for delay in [200, 450, 700, 950] {
-        let before = host.get("/release");
-        std::thread::scope(|scope| {
-            let deploy = scope.spawn(|| host.deploy(shop));
-            std::thread::sleep(Duration::from_millis(delay));
-            machine
-                .sh("systemctl kill --signal=KILL --kill-who=main stead-agent.service")
-                .unwrap();
-            drop(deploy.join().unwrap());
-        });
-        // What is true is what the store says: entirely the old one, or entirely the new one.
-        host.until(|| {
-            host.status()
-                .is_some_and(|s| s.release.is_some() && s.deploying.is_none())
-        });
-        host.until(|| host.instances() == 2);
-        let releases = host.releases();
-        let serving: Vec<u64> = releases
-            .iter()
-            .filter(|release| release.state == ReleaseState::Serving)
-            .map(|release| release.number)
-            .collect();
-        assert_eq!(serving.len(), 1, "{releases:?}");
-        assert!(
-            releases.iter().all(|r| r.state != ReleaseState::Making),
-            "{releases:?}"
-        );
-        host.until(|| host.get("/release") == serving[0].to_string());
-        assert!(serving[0] >= before.parse().unwrap());
-        let units = machine
-            .sh("systemctl list-units --no-legend 'stead.shop.web.*.service' | wc -l; ls /etc/systemd/system | grep -c 'stead.shop.web.*.service'")
-            .unwrap();
-        assert_eq!(units, "2\n2\n");
-        // The machine would boot with just these.
-        let booted = "for unit in $(sed -n s/^Wants=//p /etc/systemd/system/stead.shop.target); do systemctl is-active $unit; done; true";
-        host.until(|| machine.sh(booted).unwrap() == "active\nactive\n");
-    }
-    assert_eq!(visitors.go().1, Vec::<String>::new());
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod deploying;
+mod figures;
 mod hosts;
 mod laptop;
 mod sudo;

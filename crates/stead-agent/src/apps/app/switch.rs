@@ -299,6 +299,11 @@ impl App {
                 }
             }
         }
+        let forgotten = self.shared.store().forget(&self.name);
+        if let Err(failure) = forgotten {
+            crate::apps::say(&self.shared, &failure.to_string());
+            return;
+        }
         kept.extend(self.generations.values().map(|g| (*g.release).clone()));
         let (places, app) = (self.shared.places.clone(), self.name.clone());
         let removed = tokio::task::spawn_blocking(move || {

@@ -1,8 +1,8 @@
 //! An app to be deployed, and a host that is asked as a laptop asks it: over ssh, `stead api`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::Machine;
@@ -122,6 +122,17 @@ impl<'a> Host<'a> {
         self.machine.address().to_owned()
     }
 
+    /// ssh to it, as root, to be started by the caller.
+    pub(super) fn ssh(&self, script: &str) -> Command {
+        self.machine.ssh(script)
+    }
+
+    /// Lines of shell there, as root.
+    #[track_caller]
+    pub(super) fn sh(&self, script: &str) -> String {
+        self.machine.sh(script).unwrap()
+    }
+
     /// Send the source, and ask for its deploy.
     pub(super) fn deploy(&self, app: &App) -> Said {
         let tree = self.send_app(app);
@@ -141,48 +152,32 @@ impl<'a> Host<'a> {
     }
 
     fn deploy_as(&self, app: &str, tree: &str) -> Said {
-        self.ask(Wish::Deploy(Deploy {
-            app: app.to_owned(),
-            tree: tree.to_owned(),
-            origin: Origin {
-                who: "ana@laptop".to_owned(),
-                ..Origin::default()
-            },
-            release_command: true,
-        }))
+        self.ask(deploy_of(app, tree))
+    }
+
+    /// Begin to send the source, and go away in the midst of it.
+    pub(super) fn send_half(&self, app: &App) {
+        let source = app.source();
+        let snapshot = Snapshot::take(source.path(), false, "ana@laptop".to_owned()).unwrap();
+        let mut offer = Offer::make(self.machine, app.name, &snapshot);
+        let frame = offer.contents(&snapshot);
+        assert!(frame.len() > 100);
+        offer.to.write_all(&frame[..frame.len() / 2]).unwrap();
+        offer.to.flush().unwrap();
+        offer.ssh.kill().unwrap();
+        offer.ssh.wait().unwrap();
     }
 
     fn send(&self, app: &str, snapshot: &Snapshot) -> String {
-        let mut host = self
-            .machine
-            .ssh(&format!("stead api source {app}"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut to = host.stdin.take().unwrap();
-        let mut from = BufReader::new(host.stdout.take().unwrap()).lines();
-        let mut answer = || serde_json::from_str(&from.next().unwrap().unwrap()).unwrap();
-        let text = snapshot.tree.text();
-        let sending = Sending {
-            protocol: tree::PROTOCOL,
-            listing: text.len(),
-        };
-        writeln!(to, "{}", serde_json::to_string(&sending).unwrap()).unwrap();
-        to.write_all(&text).unwrap();
-        let Received::Missing { contents: missing } = answer() else {
-            panic!("the host takes no tree");
-        };
-        if !missing.is_empty() {
-            let contents = snapshot.tree.contents();
-            let wanted: Vec<_> = missing.iter().map(|at| contents[*at]).collect();
-            let mut frame = zstd::Encoder::new(to, 3).unwrap();
-            let written = snapshot.contents.write(&wanted, &mut frame, &mut |_| ());
-            written.unwrap();
-            frame.finish().unwrap();
+        let mut offer = Offer::make(self.machine, app, snapshot);
+        if !offer.missing.is_empty() {
+            let frame = offer.contents(snapshot);
+            offer.to.write_all(&frame).unwrap();
+            offer.to.flush().unwrap();
         }
-        let last = answer();
-        assert!(host.wait().unwrap().success());
+        let last = offer.answer();
+        drop(offer.to);
+        assert!(offer.ssh.wait().unwrap().success());
         match last {
             Received::Complete { tree } => tree,
             other => panic!("{other:?}"),
@@ -302,6 +297,70 @@ impl<'a> Host<'a> {
         assert!(said.status.success(), "{url}: {said:?}");
         String::from_utf8(said.stdout).unwrap()
     }
+}
+
+/// A tree that is offered to a host, which has said what it lacks of it.
+struct Offer {
+    ssh: Child,
+    to: ChildStdin,
+    from: Lines<BufReader<ChildStdout>>,
+    missing: Vec<usize>,
+}
+
+impl Offer {
+    fn make(machine: &Machine, app: &str, snapshot: &Snapshot) -> Self {
+        let mut ssh = machine
+            .ssh(&format!("stead api source {app}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut offer = Self {
+            to: ssh.stdin.take().unwrap(),
+            from: BufReader::new(ssh.stdout.take().unwrap()).lines(),
+            ssh,
+            missing: Vec::new(),
+        };
+        let text = snapshot.tree.text();
+        let sending = Sending {
+            protocol: tree::PROTOCOL,
+            listing: text.len(),
+        };
+        writeln!(offer.to, "{}", serde_json::to_string(&sending).unwrap()).unwrap();
+        offer.to.write_all(&text).unwrap();
+        let Received::Missing { contents } = offer.answer() else {
+            panic!("the host takes no tree");
+        };
+        offer.missing = contents;
+        offer
+    }
+
+    fn answer(&mut self) -> Received {
+        serde_json::from_str(&self.from.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// What the host lacks, as it is sent.
+    fn contents(&self, snapshot: &Snapshot) -> Vec<u8> {
+        let contents = snapshot.tree.contents();
+        let wanted: Vec<_> = self.missing.iter().map(|at| contents[*at]).collect();
+        let mut frame = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        let written = snapshot.contents.write(&wanted, &mut frame, &mut |_| ());
+        written.unwrap();
+        frame.finish().unwrap()
+    }
+}
+
+/// The wish for a deploy of a tree.
+pub(super) fn deploy_of(app: &str, tree: &str) -> Wish {
+    Wish::Deploy(Deploy {
+        app: app.to_owned(),
+        tree: tree.to_owned(),
+        origin: Origin {
+            who: "ana@laptop".to_owned(),
+            ..Origin::default()
+        },
+        release_command: true,
+    })
 }
 
 /// What the agent said of a wish.
