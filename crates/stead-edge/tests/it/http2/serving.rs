@@ -1,10 +1,11 @@
 //! Requests over HTTP/2 reach apps as all others do.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use stead_edge::Settings;
+use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
 use stead_model::routing::{Address, Instance, InstanceId};
 
@@ -12,7 +13,7 @@ use super::client::{
     Client, END_HEADERS, END_STREAM, Event, block, data, folder_table, frame, get, ping, post,
     request, reset, window,
 };
-use crate::running::{Running, Worker, table, upstream};
+use crate::running::{PATIENCE, Running, Worker, table, upstream};
 
 const APP: &str = r#"
 import time
@@ -266,12 +267,7 @@ fn a_websocket_over_http2_is_an_upgrade_to_the_app() {
     client.send(&frame(1, END_HEADERS, 3, &connect("/none")));
     let events = client.until(|event| matches!(event, Event::Head(3, ..)));
     assert!(matches!(events.last(), Some(Event::Head(3, head, _)) if head[0].1 == "502"));
-    let failed = running.count_now(|event| {
-        matches!(
-            event,
-            stead_model::messages::EdgeEvent::InstanceFailed { .. }
-        )
-    });
+    let failed = running.count_now(|event| matches!(event, EdgeEvent::InstanceFailed { .. }));
     assert_eq!(failed, 0);
 }
 
@@ -290,6 +286,83 @@ fn a_visitor_who_resets_a_stream_frees_the_instance() {
     }
     client.send(&[reset(1), reset(3), reset(5), get(7)].concat());
     assert_eq!(client.response(7).0, 200);
+}
+
+/// The next connection to a server, after its first head.
+fn taken(server: &TcpListener) -> TcpStream {
+    let (mut stream, _) = server.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    read_head(&mut stream);
+    stream
+}
+
+fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+}
+
+/// The edge has let the connection go.
+fn is_let_go(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0; 16]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn a_stream_that_is_dropped_within_its_answer_gives_its_place_up_and_the_others_go_on() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let instance = InstanceId(900);
+    let upstream_of_two = upstream(
+        Protocol::Http,
+        vec![Instance {
+            id: instance,
+            address: Address::Tcp(server.local_addr().unwrap()),
+            capacity: 2,
+        }],
+    );
+    let mut running = Running::start(table(upstream_of_two));
+    let mut client = Client::new(&running);
+    let part = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    // Two are in the middle of their answers, and have both places; two more wait for one.
+    client.send(&get(1));
+    let mut first = taken(&server);
+    first.write_all(part).unwrap();
+    client.until(|event| matches!(event, Event::Data(1, ..)));
+    client.send(&get(3));
+    let mut second = taken(&server);
+    second.write_all(part).unwrap();
+    client.until(|event| matches!(event, Event::Data(3, ..)));
+    client.send(&[get(5), get(7)].concat());
+    client.send(&reset(1));
+    assert!(is_let_go(&mut first), "nobody reads the rest");
+    let mut third = taken(&server);
+    third.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    client.until(|event| matches!(event, Event::Head(5, _, true)));
+    // The place is the fourth's now. It goes before its answer has begun.
+    read_head(&mut third);
+    client.send(&reset(7));
+    assert!(is_let_go(&mut third), "nobody waits for the answer");
+    second.write_all(b"world").unwrap();
+    let events = client.until(|event| matches!(event, Event::Data(3, _, true)));
+    assert!(
+        events.contains(&Event::Data(3, b"world".to_vec(), true)),
+        "{events:?}"
+    );
+    // A visitor who leaves altogether gives up the places of all its streams.
+    client.send(&[get(9), get(11)].concat());
+    read_head(&mut second);
+    let mut fourth = taken(&server);
+    fourth.write_all(part).unwrap();
+    client.until(|event| matches!(event, Event::Data(..)));
+    drop(client);
+    assert!(is_let_go(&mut second) && is_let_go(&mut fourth));
+    running.publish(table(upstream(Protocol::Http, Vec::new())));
+    running.wait_for(|event| *event == EdgeEvent::Drained { instance });
 }
 
 #[test]
