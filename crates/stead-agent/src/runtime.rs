@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use stead_model::htpasswd;
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::plan::{self, Desired, Observed, Step, Table};
 use stead_model::routing::InstanceId;
@@ -308,6 +309,10 @@ impl Runtime {
             EdgeEvent::InstanceFailed { instance, why } => self.instance_failed(instance, &why),
             // Those of the certificates.
             EdgeEvent::Answering { .. } | EdgeEvent::Asked { .. } | EdgeEvent::Wanted { .. } => {}
+            EdgeEvent::UsersFile { file, problem } => {
+                let text = htpasswd::report(&file, problem.as_deref());
+                self.note("users", problem.is_some(), text);
+            }
             EdgeEvent::Certificates(report) => {
                 for problem in report.problems {
                     let text = format!("`{}`: {}", problem.subject, problem.why);

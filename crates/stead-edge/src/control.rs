@@ -198,6 +198,7 @@ async fn begin(
         none,
     );
     serving.tell_problems(&report);
+    serving.tell_problems_of_files();
     Ok(serving)
 }
 

@@ -48,9 +48,10 @@ pub(crate) struct Ruled {
 }
 
 impl Ruled {
-    /// The password of a visitor is the edge's affair.
+    /// The password of a visitor is the edge's affair, unless the route says otherwise.
     fn passes(&self, name: &[u8]) -> bool {
-        let is_password = self.user.is_some() && name.eq_ignore_ascii_case(b"authorization");
+        let keeps = self.user.is_some() && !self.rules.pass_authorization;
+        let is_password = keeps && name.eq_ignore_ascii_case(b"authorization");
         !is_password && self.rules.request.keeps(name)
     }
 }

@@ -67,7 +67,7 @@ use crate::listen::{Inward, Over};
 use crate::metrics::Metrics;
 use crate::record::Format;
 use crate::record::writer::{Handle, Writer};
-use crate::rules::users::Attempts;
+use crate::rules::users::{Attempts, Complaints};
 use crate::spool::Spool;
 use crate::table::Tables;
 use crate::tls::Certificates;
@@ -141,6 +141,8 @@ pub(crate) struct Shared {
     tls_port: AtomicU16,
     /// Passwords that are being checked.
     attempts: Attempts,
+    /// What is wrong with files of users.
+    complaints: Complaints,
     coded: CodedFiles,
     metrics: Arc<Metrics>,
     /// How many connections each address has.
@@ -218,6 +220,7 @@ pub fn start(
         certificates: Certificates::new().map_err(io::Error::other)?,
         tls_port: AtomicU16::new(0),
         attempts: Attempts::default(),
+        complaints: Complaints::new(events.clone()),
         coded: CodedFiles::default(),
         crowd: Arc::default(),
         rates: rates::Rates::default(),
@@ -339,6 +342,11 @@ impl Edge {
     /// Requests in flight at each instance that has any, upgraded connections included.
     pub fn busy(&self) -> Vec<(InstanceId, u32)> {
         self.shared.tables.busy()
+    }
+
+    /// What is wrong with files that the table names, a sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        self.shared.complaints.all()
     }
 
     /// Visitors' connections at this moment.

@@ -1,9 +1,10 @@
 //! The threads of the edge: each has a runtime of its own. The first one accepts visitors, deals
 //! them out in turn, and carries out commands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::rules::users::Users;
 use crate::transport::Socket;
 use crate::{Settings, Shared, ask, connection, probe, tls, upkeep};
 
@@ -374,6 +376,12 @@ async fn publish(shared: &Arc<Shared>, table: RoutingTable) -> EdgeEvent {
     let replacing = Arc::clone(shared);
     let replaced = tokio::task::spawn_blocking(move || {
         replacing.tables.replace(&table, |router| {
+            let files: HashSet<_> = router.users().filter_map(Users::complaint).collect();
+            for (file, problem) in &files {
+                replacing.complaints.tell(file, problem.clone());
+            }
+            let is_named = |name: &Path| files.iter().any(|(file, _)| *file == name);
+            replacing.complaints.keep(is_named);
             let report = replacing.certificates.ask_for(router.client_authorities());
             if let Some(report) = report {
                 let _ = replacing.events.send(EdgeEvent::Certificates(report));

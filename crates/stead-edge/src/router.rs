@@ -10,7 +10,7 @@ mod hosts;
 mod validate;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
@@ -18,6 +18,7 @@ use stead_model::routing::{Moved, RouteTimeouts, RoutingTable};
 use crate::folder::Folder;
 use crate::rates::Limit;
 use crate::rules::Rules;
+use crate::rules::users::Users;
 use crate::tls::{Greeting, Policy};
 pub(crate) use host::{LONGEST as LONGEST_HOST, clean as clean_host};
 use hosts::Hosts;
@@ -179,6 +180,34 @@ impl Router {
     pub(crate) fn client_authorities(&self) -> impl Iterator<Item = &Arc<Path>> {
         let policies = self.entries.iter().filter_map(|entry| entry.tls.as_deref());
         policies.filter_map(|policy| policy.greeting.client_ca.as_ref())
+    }
+
+    /// The users of every route that has some.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &Users> {
+        let rules = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.rules.as_deref());
+        rules.filter_map(|rules| rules.users.as_ref())
+    }
+
+    /// Users of files that were never whole since this table came, and were whole under the one before.
+    pub(crate) fn inherit(&self, before: &Self) {
+        let mut unread = self
+            .users()
+            .filter(|users| users.unread_file().is_some())
+            .peekable();
+        if unread.peek().is_none() {
+            return;
+        }
+        let known = before.users().filter(|users| users.unread_file().is_none());
+        let known = known.filter_map(|users| Some((users.complaint()?.0.to_owned(), users)));
+        let known: HashMap<PathBuf, &Users> = known.collect();
+        for users in unread {
+            if let Some(before) = users.unread_file().and_then(|file| known.get(file)) {
+                users.inherit(before);
+            }
+        }
     }
 
     /// Whether any route is for this host, so that 404 (wrong path) can be told from 421 (wrong host).

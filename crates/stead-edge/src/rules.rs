@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     pub(crate) request: Edits,
     /// `None`: everybody may come in.
     pub(crate) users: Option<Users>,
+    /// Their Authorization headers are forwarded.
+    pub(crate) pass_authorization: bool,
     pub(crate) maintenance: Option<Maintenance>,
     pub(crate) pages: Pages,
     /// Responses of upstreams are compressed.
@@ -51,6 +53,7 @@ impl Rules {
         };
         Ok(Self {
             users,
+            pass_authorization: model.pass_authorization,
             maintenance: model.maintenance.clone(),
             pages: Pages::read(&model.errors),
             compress: model.compress,

@@ -122,6 +122,7 @@ impl Tables {
         ready: impl FnOnce(&Router),
     ) -> Result<(), String> {
         let router = Router::new(table)?;
+        router.inherit(&self.current.load().router);
         ready(&router);
         let mut named = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let Named {

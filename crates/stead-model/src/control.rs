@@ -114,6 +114,9 @@ pub struct Status {
     /// Requests at instances, upgraded connections included.
     #[serde(default)]
     pub requests: u32,
+    /// What is wrong with files that the table names, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// Programs that were replaced and finish what they have.
     pub draining: Vec<Draining>,
 }

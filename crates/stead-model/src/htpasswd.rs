@@ -1,6 +1,7 @@
 //! A file of names and hashes of passwords, as `htpasswd` writes it: a line for each, `name:hash`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::manifest::values;
 
@@ -25,6 +26,13 @@ pub struct Unusable {
     pub name: Option<String>,
     /// The end of a sentence, for a person. Nothing of the hash is in it.
     pub why: &'static str,
+}
+
+/// A sentence about a file of users, for a person. `problem` is its end; `None`: there is none any more.
+#[must_use]
+pub fn report(file: &Path, problem: Option<&str>) -> String {
+    let problem = problem.unwrap_or("is as it should be again");
+    format!("the file of users `{}` {problem}", file.display())
 }
 
 /// Read it. Empty lines and those that begin with `#` are passed over, as is whatever follows a second colon.

@@ -260,12 +260,16 @@ pub struct Route {
     pub remove_request_headers: Vec<String>,
     /// Who may come in, with a name and a password (basic authentication): name → bcrypt hash, as `stead password` and
     /// `htpasswd -B` write it. The process gets the name as `REMOTE_USER` (WSGI) and in the header `X-Forwarded-User`,
-    /// and never the password.
+    /// and the password only with `pass-authorization`.
     pub users: BTreeMap<String, String>,
     /// A file with more of them, in the source or, with a path that begins with `/`, on the machine: a line for each, as
-    /// `htpasswd -B` writes it. What is changed in it holds a second later. Only bcrypt is known; whose hash is another lets
-    /// nobody in, and when the file cannot be read nobody of it comes in.
+    /// `htpasswd -B` writes it. What is changed in it holds a second later. Only bcrypt is known; a line with another hash lets
+    /// nobody in. A file that is gone, or broken, changes nothing but that it is said: whom it let in before still comes in,
+    /// and when it was broken from the beginning, nobody. To let nobody in any more, empty it.
     pub users_file: Option<String>,
+    /// `true`: the process gets the visitor's header `Authorization`, too, with the password in it: for an app that checks it a
+    /// second time, or asks others in the visitor's name. Without `users` and `users-file` it gets that header in any case.
+    pub pass_authorization: Option<bool>,
     /// `true`: every visitor is answered 503. A path: for as long as that file is there; what is in it is the page.
     /// Redirects are followed nevertheless.
     pub maintenance: Option<Maintenance>,

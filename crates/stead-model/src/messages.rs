@@ -2,6 +2,7 @@
 //! socket; agent and edge share nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,13 @@ pub enum EdgeEvent {
         instance: InstanceId,
         /// For a person.
         why: String,
+    },
+    /// A file of users that a route names is not as it should be, or is again ([`crate::htpasswd::report`]).
+    UsersFile {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it, and whom it lets in now. `None`: nothing any more.
+        problem: Option<String>,
     },
     /// Certificates were taken in: those of a table, or files that have changed on disk.
     Certificates(CertificateReport),

@@ -70,6 +70,8 @@ pub struct Rules {
     pub users: BTreeMap<String, String>,
     /// More of them, in a file with an absolute path; see [`crate::htpasswd`].
     pub users_file: Option<PathBuf>,
+    /// Who has proved to be one of them is forwarded with the Authorization header that it sent.
+    pub pass_authorization: bool,
     /// When visitors are asked to come back later.
     pub maintenance: Option<Maintenance>,
     /// `404`, `4xx` or `5xx` → an absolute path of a page.

@@ -52,6 +52,7 @@ fn the_control_socket_speaks_as_before() {
         r#"{"upgraded":{"pid":2,"version":"0.1.0","previous":1}}"#,
         r#"{"refused":{"causes":["no"]}}"#,
         r#"{"status":{"pid":1,"version":"0.1.0","serving_seconds":1,"listens":["127.0.0.1:80"],"generation":3,"routes":1,"instances":1,"leaving":[],"agent":true,"connections":0,"draining":[{"pid":1,"version":"0.1.0","connections":1}]}}"#,
+        r#"{"status":{"pid":1,"version":"0.1.0","serving_seconds":1,"listens":[],"generation":null,"routes":0,"instances":0,"leaving":[],"agent":false,"connections":0,"problems":["a"],"draining":[]}}"#,
     ]);
     reads::<EdgeCommand>(&[
         &format!(r#"{{"publish":{TABLE}}}"#),
@@ -70,6 +71,8 @@ fn the_control_socket_speaks_as_before() {
         r#"{"refused":{"generation":3,"why":"no"}}"#,
         r#"{"drained":{"instance":7}}"#,
         r#"{"certificates":{"certificates":1,"problems":[{"subject":"/a.pem","why":"no","serves":true}]}}"#,
+        r#"{"users-file":{"file":"/etc/htpasswd","problem":"is no text"}}"#,
+        r#"{"users-file":{"file":"/etc/htpasswd","problem":null}}"#,
     ]);
 }
 

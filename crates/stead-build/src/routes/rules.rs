@@ -22,6 +22,7 @@ pub(super) fn of(wanted: &Wanted, code: &Path) -> Option<Box<Rules>> {
         request_headers: wanted.request_headers.clone(),
         remove_request_headers: wanted.remove_request_headers.clone(),
         users: wanted.users.clone(),
+        pass_authorization: wanted.pass_authorization.unwrap_or(false),
         users_file: wanted.users_file.as_ref().map(|file| code.join(file)),
         maintenance: wanted.maintenance.as_ref().map(|when| Maintenance {
             file: match when {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stead_model::routing::Moved;
 
 use super::{Next, Request};
+use crate::Shared;
 use crate::forward::{Rewritten, Ruled};
 use crate::page::Reason;
 use crate::path::{self, CleanPath};
@@ -35,15 +36,23 @@ impl Request<'_> {
         }
         let user = match &rules.users {
             None => None,
-            Some(users) => match users.admit(self.credentials(), &self.shared.attempts).await {
-                Admission::Known(name) => Some(name),
-                Admission::Busy => return Some(self.error_because(503, Reason::Busy)),
-                Admission::Unknown => {
-                    let challenge = b"Basic realm=\"Restricted\", charset=\"UTF-8\"";
-                    let extra = [("WWW-Authenticate", &challenge[..])];
-                    return Some(self.error_with(401, Reason::General, &extra));
+            Some(users) => {
+                let Shared {
+                    attempts,
+                    complaints,
+                    ..
+                } = &**self.shared;
+                let admission = users.admit(self.credentials(), attempts, complaints);
+                match admission.await {
+                    Admission::Known(name) => Some(name),
+                    Admission::Busy => return Some(self.error_because(503, Reason::Busy)),
+                    Admission::Unknown => {
+                        let challenge = b"Basic realm=\"Restricted\", charset=\"UTF-8\"";
+                        let extra = [("WWW-Authenticate", &challenge[..])];
+                        return Some(self.error_with(401, Reason::General, &extra));
+                    }
                 }
-            },
+            }
         };
         let rewritten = rules.rewrite.as_deref().map(|to| {
             let rest = path::after(self.head.path(), prefix_length);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::control::{Answer, PROTOCOL, Status, Welcome, Wish};
 use stead_model::handover::{Estate, FromNew, FromOld, Pending, Report};
+use stead_model::htpasswd;
 use stead_model::messages::{EdgeCommand, EdgeEvent, HttpChallenges};
 use stead_model::routing::{InstanceId, RoutingTable};
 use tokio::net::UnixListener;
@@ -211,6 +212,10 @@ impl Serving {
                 self.tell_problems(&report);
                 self.tell_agent(&EdgeEvent::Certificates(report));
             }
+            EdgeEvent::UsersFile { file, problem } => {
+                (self.role.tell)(&htpasswd::report(&file, problem.as_deref()));
+                self.tell_agent(&EdgeEvent::UsersFile { file, problem });
+            }
             event => self.tell_agent(&event),
         }
         for instance in left {
@@ -250,7 +255,9 @@ impl Serving {
                 self.followed_by(pid);
             }
             Some(FromOld::Event(EdgeEvent::Drained { instance })) => self.drained(pid, instance),
-            Some(FromOld::Event(EdgeEvent::Probed { .. } | EdgeEvent::Certificates(_))) => {}
+            Some(FromOld::Event(
+                EdgeEvent::Probed { .. } | EdgeEvent::Certificates(_) | EdgeEvent::UsersFile { .. },
+            )) => {}
             Some(FromOld::Event(event)) => self.tell_agent(&event),
             Some(FromOld::Report(report)) => {
                 let mut olds = self.predecessors.0.iter_mut();
@@ -366,6 +373,13 @@ impl Serving {
         }
     }
 
+    /// The same of files that the first table names: what was said while it was put in force, nobody heard.
+    pub(super) fn tell_problems_of_files(&self) {
+        for problem in self.edge.problems() {
+            (self.role.tell)(&problem);
+        }
+    }
+
     fn tell_agent(&mut self, event: &EdgeEvent) {
         if let Some(agent) = &mut self.agent
             && !agent.send(event)
@@ -443,6 +457,7 @@ impl Serving {
             agent: self.agent.is_some(),
             connections: self.edge.connections(),
             requests: self.edge.busy().iter().map(|(_, count)| count).sum(),
+            problems: self.edge.problems(),
             draining: self.predecessors.shown(),
         }
     }

@@ -4,7 +4,7 @@
 //! visitors, few at a time, and what it proved is remembered as a keyed digest: never the password.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,9 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+mod complaints;
 mod file;
 
-use file::Stamp;
+pub(crate) use complaints::Complaints;
+use file::{Found, Stamp};
 
 /// Longest value of an Authorization header that is looked at, bytes.
 const LONGEST: usize = 1024;
@@ -29,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a file of users may have changed before anybody looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What visitors get while a file is broken.
+const ALL_STAY: &str = "; whom it let in before still comes in";
+const NOBODY_COMES: &str = "; nobody of it comes in";
 /// Checked when there is nobody at all, so that the time tells no names.
 const NOBODY: &str = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
 
@@ -50,6 +55,10 @@ struct State {
     /// When somebody looked at the file last, and what it was then; `None`: it could not be read.
     looked: Instant,
     stamp: Option<Stamp>,
+    /// Those of the file when it was whole last, name → hash; `None`: it never was.
+    listed: Option<Arc<BTreeMap<String, String>>>,
+    /// What is wrong with the file, for a person.
+    complaint: Option<String>,
 }
 
 /// Everybody who may come in.
@@ -108,28 +117,88 @@ impl Users {
         }
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| format!("no random numbers: {error}"))?;
-        // Whom a file that cannot be read would let in, nobody knows: nobody.
-        let (stamp, more) = file.as_deref().and_then(file::read).unzip();
-        let hashes = Arc::new(Hashes::new(own, &more.unwrap_or_default()));
-        Ok(Self {
+        let users = Self {
             own: own.clone(),
             file,
             key,
             state: Mutex::new(State {
-                hashes,
+                hashes: Arc::new(Hashes::new(own, &BTreeMap::new())),
                 known: HashSet::new(),
                 looked: Instant::now(),
-                stamp,
+                stamp: None,
+                listed: None,
+                complaint: None,
             }),
-        })
+        };
+        if let Some(file) = &users.file {
+            users.take_in(file::read(file));
+        }
+        Ok(users)
+    }
+
+    /// What is wrong with the file, if there is one.
+    pub(crate) fn complaint(&self) -> Option<(&Path, Option<String>)> {
+        let file = self.file.as_deref()?;
+        Some((file, self.lock().complaint.clone()))
+    }
+
+    /// The same route, or another one with the same file, let these in before: they stay while the file is broken.
+    pub(crate) fn inherit(&self, before: &Self) {
+        if self.file.is_none() || self.file != before.file {
+            return;
+        }
+        let listed = before.lock().listed.clone();
+        let mut state = self.lock();
+        if let (None, Some(listed)) = (&state.listed, listed) {
+            state.hashes = Arc::new(Hashes::new(&self.own, &listed));
+            state.listed = Some(listed);
+            state.complaint = state
+                .complaint
+                .take()
+                .map(|why| why.replace(NOBODY_COMES, ALL_STAY));
+        }
+    }
+
+    /// The file, if nobody of it comes in since it was never whole.
+    pub(crate) fn unread_file(&self) -> Option<&Path> {
+        let file = self.file.as_deref()?;
+        self.lock().listed.is_none().then_some(file)
+    }
+
+    /// The file is like this now.
+    fn take_in(&self, found: Found) {
+        let mut state = self.lock();
+        state.stamp = found.stamp;
+        match found.users {
+            Ok(list) => {
+                state.hashes = Arc::new(Hashes::new(&self.own, &list.users));
+                state.known.clear();
+                state.listed = Some(Arc::new(list.users));
+                state.complaint = list.unusable;
+            }
+            // Half a file, or none, is somebody's mistake: it locks nobody out who was in. Whom a file would let in
+            // that was never read, nobody knows: nobody.
+            Err(why) => {
+                let now = match state.listed {
+                    Some(_) => ALL_STAY,
+                    None => NOBODY_COMES,
+                };
+                state.complaint = Some(format!("{why}{now}"));
+            }
+        }
     }
 
     /// Ask for the name and the password in an Authorization header.
-    pub(crate) async fn admit(&self, header: Option<&[u8]>, attempts: &Attempts) -> Admission {
+    pub(crate) async fn admit(
+        &self,
+        header: Option<&[u8]>,
+        attempts: &Attempts,
+        complaints: &Complaints,
+    ) -> Admission {
         let Some(credentials) = header.and_then(Credentials::parse) else {
             return Admission::Unknown;
         };
-        self.refresh().await;
+        self.refresh(complaints).await;
         let digest = self.digest(&credentials);
         let hashes = {
             let state = self.lock();
@@ -160,7 +229,7 @@ impl Users {
     }
 
     /// Read the file anew if it has changed, beside the threads that serve visitors.
-    async fn refresh(&self) {
+    async fn refresh(&self, complaints: &Complaints) {
         let Some(path) = &self.file else { return };
         let before = {
             let mut state = self.lock();
@@ -170,16 +239,12 @@ impl Users {
             state.looked = Instant::now();
             state.stamp
         };
-        let path = path.clone();
-        let looking = tokio::task::spawn_blocking(move || file::read_changed(&path, before));
-        let Ok(Some(changed)) = looking.await else {
-            return;
-        };
-        let (stamp, more) = changed.unzip();
-        let hashes = Arc::new(Hashes::new(&self.own, &more.unwrap_or_default()));
-        let mut state = self.lock();
-        (state.stamp, state.hashes) = (stamp, hashes);
-        state.known.clear();
+        let looking = path.clone();
+        let looking = tokio::task::spawn_blocking(move || file::read_changed(&looking, before));
+        if let Ok(Some(found)) = looking.await {
+            self.take_in(found);
+            complaints.tell(path, self.lock().complaint.clone());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use stead_model::messages::EdgeEvent;
 use stead_model::release::Protocol;
 use stead_model::routing::{
     Address, Folder, Instance, InstanceId, Maintenance, Moved, Route, RoutingTable, Rules, Target,
@@ -24,11 +25,15 @@ def app(environ, start_response):
 /// An edge before [`ECHO`], whose one route has these rules and this path.
 fn ruled(path: &str, rules: Rules) -> (Running, Worker) {
     let worker = Worker::start(ECHO, 2);
+    (Running::start(ruled_table(&worker, path, rules)), worker)
+}
+
+fn ruled_table(worker: &Worker, path: &str, rules: Rules) -> RoutingTable {
     let spec = upstream(Protocol::Frames, vec![worker.instance.clone()]);
     let mut table = table(spec);
     table.routes[0].path = path.into();
     table.routes[0].rules = Some(Box::new(rules));
-    (Running::start(table), worker)
+    table
 }
 
 /// A server that answers each request with its head.
@@ -309,6 +314,94 @@ fn only_who_has_a_password_comes_in_and_the_app_learns_the_name_alone() {
         (answer.status, answer.header("connection")),
         (401, Some("close"))
     );
+}
+
+#[test]
+fn the_password_is_passed_on_where_the_route_says_so() {
+    let (running, _worker) = ruled(
+        "/",
+        Rules {
+            users: strings([("anna", &bcrypt::hash("geheim", 4).unwrap())]),
+            pass_authorization: true,
+            ..Rules::default()
+        },
+    );
+    let line = format!("Authorization: Basic {}", basic("anna:geheim"));
+    let answer = running.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n"));
+    let passed = format!("HTTP_AUTHORIZATION=Basic {}", basic("anna:geheim"));
+    assert!(answer.text().contains(&passed), "{}", answer.text());
+    assert!(answer.text().contains("REMOTE_USER=anna"));
+    assert_eq!(running.get("/").status, 401);
+}
+
+#[test]
+fn a_file_of_users_that_breaks_is_told_once_and_locks_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("htpasswd");
+    let hash = bcrypt::hash("geheim", 4).unwrap();
+    std::fs::write(&file, format!("anna:{hash}\n")).unwrap();
+    let rules = || Rules {
+        users_file: Some(file.clone()),
+        ..Rules::default()
+    };
+    let (mut running, worker) = ruled("/", rules());
+    let line = format!("Authorization: Basic {}", basic("anna:geheim"));
+    let asked = format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
+    assert_eq!(running.ask(&asked).status, 200);
+    assert_eq!(running.edge.problems(), [""; 0]);
+    // Until it is looked at again, which is a second later.
+    let until = |running: &Running, is: &dyn Fn(&[String]) -> bool| {
+        let end = std::time::Instant::now() + crate::running::PATIENCE;
+        while !is(&running.edge.problems()) {
+            assert_eq!(running.ask(&asked).status, 200, "the old users stay");
+            assert!(std::time::Instant::now() < end);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    std::fs::write(&file, b"\xff\xfe").unwrap();
+    until(&running, &|problems| !problems.is_empty());
+    let problem = format!(
+        "the file of users `{}` is no text; whom it let in before still comes in",
+        file.display()
+    );
+    assert_eq!(running.edge.problems(), std::slice::from_ref(&problem));
+    let told = |event: &EdgeEvent| {
+        matches!(
+            event,
+            EdgeEvent::UsersFile {
+                problem: Some(_),
+                ..
+            }
+        )
+    };
+    running.wait_for(told);
+    assert_eq!(running.ask(&asked).status, 200);
+    // A new table, as any deploy brings it, is no reason to lock them out.
+    let same = ruled_table(&worker, "/", rules());
+    running.publish(same);
+    assert_eq!(running.ask(&asked).status, 200);
+    assert_eq!(running.edge.problems(), [problem]);
+    assert_eq!(running.count_now(told), 0, "it was told before");
+    std::fs::write(&file, format!("anna:{hash}\nben:$1$salt$hash\n")).unwrap();
+    until(&running, &|problems| problems[0].contains("(`ben`)"));
+    std::fs::write(&file, format!("anna:{hash}\n")).unwrap();
+    until(&running, &|problems| problems.is_empty());
+    running.wait_for(|event| matches!(event, EdgeEvent::UsersFile { problem: None, .. }));
+    // One that was never whole lets nobody in, which is told with the table.
+    let mut other = rules();
+    other.users_file = Some(folder.path().join("none"));
+    let table = ruled_table(&worker, "/", other);
+    running.publish(table);
+    assert_eq!(running.ask(&asked).status, 401);
+    let problems = running.edge.problems();
+    assert!(
+        problems[0].ends_with("cannot be read: it is not there; nobody of it comes in"),
+        "{problems:?}"
+    );
+    // What no route names any more is no problem.
+    let table = ruled_table(&worker, "/", Rules::default());
+    running.publish(table);
+    assert_eq!(running.edge.problems(), [""; 0]);
 }
 
 #[test]

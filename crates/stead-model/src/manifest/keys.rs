@@ -466,6 +466,7 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("route", "auth", "users"),
     ("route", "htpasswd", "users-file"),
     ("route", "auth-basic-user-file", "users-file"),
+    ("route", "forward-authorization", "pass-authorization"),
     ("route", "error-pages", "errors"),
     ("route", "allow", "maintenance-allow"),
     ("route", "add-headers", "headers"),

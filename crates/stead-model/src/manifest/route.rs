@@ -105,6 +105,7 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
         }),
         users: rules::users(section),
         users_file: section.string("users-file", values::file_of_route),
+        pass_authorization: section.boolean("pass-authorization"),
         maintenance: rules::maintenance(section),
         maintenance_allow: rules::networks(section, "maintenance-allow"),
         errors: rules::errors(section),
@@ -117,6 +118,17 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
     if section.has("burst") && !section.has_or_means("rate") {
         let hint = "for example: rate = \"10/s\"".to_owned();
         section.conflict("burst", "it is only of use with a `rate`", hint);
+    }
+    if section.has("pass-authorization")
+        && !section.has_or_means("users")
+        && !section.has_or_means("users-file")
+    {
+        let hint = "for example: users-file = \"/etc/shop/htpasswd\"".to_owned();
+        section.conflict(
+            "pass-authorization",
+            "it is only of use with `users` or a `users-file`",
+            hint,
+        );
     }
     section.within_total(
         &[

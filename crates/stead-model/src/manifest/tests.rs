@@ -91,6 +91,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     "redirect-status" => "redirects = { \"/old\" = \"/new\" }\n",
                     "fallback" => "static = { \"/\" = \"dist\" }\n",
                     "maintenance-allow" => "maintenance = true\n",
+                    "pass-authorization" => "users-file = \"htpasswd\"\n",
                     _ => "",
                 });
             }

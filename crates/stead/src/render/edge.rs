@@ -54,6 +54,9 @@ pub(crate) fn edge_status(status: &Status, as_json: bool) -> String {
         let leaving = counted(status.leaving.len(), "instance");
         let _ = writeln!(text, "  leaving:     {leaving} with requests yet");
     }
+    for problem in &status.problems {
+        let _ = writeln!(text, "  problem:     {problem}");
+    }
     for old in &status.draining {
         let _ = writeln!(
             text,

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use stead_model::messages::{EdgeEvent, HttpChallenges};
 use stead_model::release::Protocol;
+use stead_model::routing::Rules;
 
 use self::host::{Agent, Crowd, Host, Server, Visitor, table, table_of};
 
@@ -254,6 +255,41 @@ fn an_edge_without_a_table_says_what_visitors_get() {
     let mut visitor = host.visit();
     visitor.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
     assert!(visitor.head().starts_with("http/1.1 421"));
+}
+
+#[test]
+fn a_file_of_users_that_is_broken_is_in_the_log_and_in_the_status() {
+    let mut host = Host::start(&[]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    let mut closed = table(1, &[&server]);
+    closed.routes[0].rules = Some(Box::new(Rules {
+        users_file: Some(host.dir.path().join("htpasswd")),
+        ..Rules::default()
+    }));
+    agent.publish(closed);
+    drop(agent);
+    let problem = "htpasswd` cannot be read: it is not there; nobody of it comes in";
+    let check = |host: &Host| {
+        let said = String::from_utf8(host.ask(&["status"]).stdout).unwrap();
+        assert!(
+            said.contains("  problem:     the file of users `"),
+            "{said}"
+        );
+        assert!(said.contains(problem), "{said}");
+        let found = host.status()["problems"][0].as_str().unwrap().to_owned();
+        assert!(found.ends_with(problem), "{found}");
+    };
+    check(&host);
+    let told = |host: &Host| {
+        let log = std::fs::read_to_string(host.dir.path().join("edge.log")).unwrap();
+        log.matches(problem).count()
+    };
+    assert_eq!(told(&host), 1);
+    // One that begins anew with its kept table says it as well.
+    host.restart();
+    check(&host);
+    assert_eq!(told(&host), 2);
 }
 
 #[test]

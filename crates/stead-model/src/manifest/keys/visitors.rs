@@ -116,6 +116,13 @@ pub(in crate::manifest) static ROUTE: Table = Table {
             "\"/etc/shop/htpasswd\"",
         ),
         key(
+            "pass-authorization",
+            "Route::pass_authorization",
+            BOOLEAN,
+            "`false`",
+            "true",
+        ),
+        key(
             "maintenance",
             "Route::maintenance",
             "true or a path",
