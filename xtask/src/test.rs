@@ -166,7 +166,7 @@ fn documentation(root: &Path, _: Option<&str>) -> Count {
     )
 }
 
-/// The worker's own tests, on every Python that it must run on and that is here.
+/// The worker's own tests, on every Python that it must run on and that is here, with its native part and without.
 fn worker(root: &Path, _: Option<&str>) -> Count {
     let tests = root.join("crates/stead-build/worker/tests");
     if !tests.is_dir() {
@@ -179,22 +179,55 @@ fn worker(root: &Path, _: Option<&str>) -> Count {
         println!("   no Python 3.6 or newer on PATH");
         return Count::one(false);
     };
+    let Some(native) = native_part(root) else {
+        println!("   the worker's native part was not compiled");
+        return Count::one(false);
+    };
     let mut total = Count::default();
     for python in &pythons {
-        let mut command = Command::new(&newest.program);
-        command
-            .args(["-m", "unittest", "discover", "-s", "tests"])
-            .current_dir(root.join("crates/stead-build/worker"))
-            .env("STEAD_TEST_PYTHONS", &python.program)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        let count = read(&mut command, Count::from_unittest);
-        println!(
-            "   Python {}.{}: {count}",
-            python.version.0, python.version.1
-        );
-        total += count;
+        let run = |native: &str| {
+            let mut command = Command::new(&newest.program);
+            command
+                .args(["-m", "unittest", "discover", "-s", "tests"])
+                .current_dir(root.join("crates/stead-build/worker"))
+                .env("STEAD_TEST_PYTHONS", &python.program)
+                .env("STEAD_WORKER_NATIVE", native)
+                .env("PYTHONDONTWRITEBYTECODE", "1");
+            read(&mut command, Count::from_unittest)
+        };
+        // They mostly wait: both at once take as long as one.
+        let (with, without) = thread::scope(|scope| {
+            let without = scope.spawn(|| run("none"));
+            (run(&native), without.join().unwrap_or(Count::one(false)))
+        });
+        let (major, minor) = python.version;
+        println!("   Python {major}.{minor}: {with}; without the native part {without}");
+        total += with;
+        total += without;
     }
     total
+}
+
+/// Where Cargo has the native part of the worker, as its build script made it.
+fn native_part(root: &Path) -> Option<String> {
+    let mut command = cargo(root);
+    command.args([
+        "build",
+        "--package",
+        "stead-build",
+        "--message-format",
+        "json",
+    ]);
+    let output = command.stderr(Stdio::inherit()).output().ok()?;
+    let messages = String::from_utf8(output.stdout).ok()?;
+    let mut lines = messages.lines();
+    let line = lines.find(|line| {
+        line.contains(r#""reason":"build-script-executed""#) && line.contains("/stead-build#")
+    })?;
+    let (_, directory) = line.split_once(r#""out_dir":""#)?;
+    let library = Path::new(directory.split_once('"')?.0).join("stead_native.so");
+    let is_made = library.metadata().is_ok_and(|file| file.len() > 0);
+    is_made.then(|| library.display().to_string())
 }
 
 fn rust(root: &Path, words: Option<&str>) -> Count {

@@ -14,6 +14,8 @@ use stead_model::release::Release;
 pub(crate) const RUN: &str = "STEAD_RUN";
 /// Names an instance or a run of a job.
 pub(crate) const INSTANCE: &str = "STEAD_INSTANCE";
+/// Passed on to the WSGI worker: `none`, or which native part it is to load (docs/worker-protocol.md).
+const WORKER_NATIVE: &str = "STEAD_WORKER_NATIVE";
 
 const LEFT_OUT: &[&str] = &[
     // A terminal: output goes to a log.
@@ -109,7 +111,7 @@ pub(crate) fn default_path() -> OsString {
 fn is_left_out(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     bytes.is_empty()
-        || bytes.starts_with(b"STEAD_")
+        || bytes.starts_with(b"STEAD_") && bytes != WORKER_NATIVE.as_bytes()
         || bytes.starts_with(b"BASH_FUNC_")
         || LEFT_OUT.iter().any(|n| n.as_bytes() == bytes)
 }

@@ -1,4 +1,4 @@
-"""Stead's WSGI worker: one file, no dependencies, Python 3.6 to 3.14.
+"""Stead's WSGI worker: one file, no dependencies, Python 3.6 to 3.14. Beside it there may be a native part.
 
     python stead_worker.py [--threads N] [--preload] package.module:attribute
 
@@ -68,6 +68,7 @@ MAILBOX_PATIENCE = 3000
 WAKE_SIZE = 4096  # Bytes read from a wake pipe or from the agent at a time.
 REMEMBERED = 1000  # Distinct status lines and header names that are known to be valid.
 
+NATIVE = "stead_native.so"
 FIRST_DESCRIPTOR = 3
 PR_SET_PDEATHSIG = 1
 # Of `st_mode`; the module `stat` has them under less plain names.
@@ -502,12 +503,6 @@ class Exchange(object):
         if parts and not self.head_sent and not self.ended:
             self.send(HEADER.pack(len(hints) | HINTS) + hints)
 
-    def is_whole(self, body):
-        """Whether this is all of a response's body and can go with its head and END in one write."""
-        return (
-            type(body) is bytes and 0 < len(body) < LARGE_PIECE and self.head is not None
-            and not self.head_sent and not self.bodiless and self.left in (None, len(body)))
-
     def take_head(self):
         """The frame of the head, unless it was sent."""
         if self.head_sent:
@@ -671,6 +666,7 @@ class Worker(object):
         self.mailbox_lock = allocate_lock()
         # For so many more responses END waits until the app has cleaned up.
         self.patience = 0
+        self.native = load_native()
         # Signals, and connections that end, write a byte to this pipe; the accepting loop reads it.
         self.wake_reader, self.wake_writer = wake_pipe()
         self.environ = {
@@ -687,6 +683,19 @@ class Worker(object):
         """A connection ended: there is room for another one."""
         self.exchanges.discard(exchange)
         wake(self.wake_writer, 0)
+
+
+def load_native():
+    """The native part, which does the same as this file for ordinary requests (worker/native); None where this Python
+    cannot load it: another C library, an interpreter that shows libraries nothing, a free-threaded one."""
+    path = os.environ.pop("STEAD_WORKER_NATIVE", os.path.join(os.path.dirname(os.path.abspath(__file__)), NATIVE))
+    try:
+        import _imp
+        from _frozen_importlib import ModuleSpec
+
+        return _imp.create_dynamic(ModuleSpec("stead_native", None, origin=path))
+    except ImportError:
+        return None
 
 
 def wake_pipe():
@@ -715,51 +724,43 @@ def wake_on_signals(writer, signals):
 
 def serve_requests(worker, exchange):
     """Answer the requests of one connection until the edge closes it or the worker drains."""
-    # This loop is what every request pays for: what it needs is kept in local names.
-    app = worker.app
+    app, start_response = worker.app, exchange.start_response
     worker_environ = dict(worker.environ)
     worker_environ["wsgi.early_hints"] = exchange.send_hints
-    recv_into = exchange.mailbox.recv_into
-    send = exchange.send
-    start_response = exchange.start_response
-    buffer, view = exchange.buffer, exchange.view
-    unpack, pack = HEADER.unpack_from, HEADER.pack
-    body_in_memory = io.BytesIO
-    # What the header of a request is, less its length, if all of it came at once.
-    whole_request = (REQUEST << 24) - HEADER_SIZE
-    if worker.draining:
-        exchange.stop_receiving()
-    while True:
-        # The end is read twice: a message that came just before it may have been overlooked (recv(2)
-        # looks whether there is a message and then whether there will be any, not both at once).
-        size = recv_into(buffer) or recv_into(buffer)
-        if not size:
-            return
-        if size > HEADER_SIZE and unpack(buffer)[0] == size + whole_request:
-            environ = loads(view[HEADER_SIZE:size])
-            environ["wsgi.input"] = body_in_memory(environ.get("wsgi.input"))
-        else:
-            environ = exchange.receive_request(size)
+    recv_into, buffer = exchange.mailbox.recv_into, exchange.buffer
+
+    def answer(size):
+        """Answer the request whose message is in the buffer."""
+        environ = exchange.receive_request(size)
         environ.update(worker_environ)
         exchange.environ = environ
         exchange.head = None
         exchange.head_sent = exchange.ended = False
         exchange.head_request = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            result = app(environ, start_response)
-            if type(result) is list and len(result) == 1 and exchange.is_whole(result[0]):
-                head, body = exchange.head, result[0]
-                exchange.head_sent = exchange.ended = True
-                send(b"".join((pack(len(head) | HEAD), head, pack(len(body) | BODY), body, END_FRAME)))
-            else:
-                exchange.respond(result)
+            exchange.respond(app(environ, start_response))
         except EdgeGone:
             raise
         except BaseException as error:
             exchange.fail(error)
-        result = environ = exchange.environ = None
+        environ = exchange.environ = None
         if exchange.stream is not None:
             exchange.drop_body()
+
+    if worker.draining:
+        exchange.stop_receiving()
+    if worker.native is not None:
+        # Does all this for ordinary requests, and has `answer` do it for others.
+        worker.native.serve(
+            exchange, app, worker_environ, answer, EdgeGone, status_lines, header_names, io.BytesIO)
+        return
+    while True:
+        # The end is read twice: a message that came just before it may have been overlooked (recv(2)
+        # looks whether there is a message and then whether there will be any, not both at once).
+        size = recv_into(buffer) or recv_into(buffer)
+        if not size:
+            return
+        answer(size)
 
 
 def serve_connection(worker, exchange):

@@ -34,6 +34,7 @@ fn inherited_variables_stay_unless_they_describe_another_program() {
         ("NOTIFY_SOCKET", "/run/notify"),
         ("PORT", "5000"),
         ("STEAD_RUN", "another"),
+        ("STEAD_WORKER_NATIVE", "none"),
         ("BASH_FUNC_x%%", "() { :; }"),
     ];
     let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
@@ -56,6 +57,7 @@ fn inherited_variables_stay_unless_they_describe_another_program() {
             "STEAD_APP=shop",
             "STEAD_RELEASE=3",
             "STEAD_RUN=run1",
+            "STEAD_WORKER_NATIVE=none",
             "https_proxy=http://proxy:3128",
         ]
     );

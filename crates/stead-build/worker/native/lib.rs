@@ -1,0 +1,460 @@
+//! The native part of Stead's WSGI worker, for CPython on Linux: what `serve_requests` of the worker does for an ordinary request, in
+//! machine code. It runs in an instance, within Python's own process; without any dependency but the standard library.
+//!
+//! An ordinary request comes whole, and its response is a list of one short `bytes`. Whatever else comes up, the worker's Python
+//! does, which remains the one definition of how it is done: this only knows how to do the same for the common case, and when to leave it.
+//!
+//! ```text
+//! mailbox ─► message ─► Environs ─► app ─► start_response ─► Message ─► connection
+//!                │                   │             │             │
+//!                └─ not ordinary ────┴─────────────┴─────────────┴─► Exchange, in Python
+//! ```
+//!
+//! A response that Python takes over is first told to its `Exchange` ([`Connection::hand_over`]); between two requests that is as it was made.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod environ;
+mod pairs;
+mod python;
+mod response;
+mod system;
+
+use std::cell::RefCell;
+use std::ffi::{c_int, c_void};
+
+use environ::Environs;
+use python::{METH_FASTCALL, METH_KEYWORDS, METH_O, METH_VARARGS, Method, Object, Raised, Raw};
+use response::{Known, Message};
+
+const HEADER: usize = 4;
+/// The kind of a request that comes whole.
+const REQUEST: u32 = 1 << 24;
+
+/// A connection from the edge, and the request and the response that are on it.
+struct Connection {
+    exchange: Object,
+    app: Object,
+    /// What does in Python what is not done here: takes the size of the message in the buffer.
+    answer: Object,
+    /// The class of the errors after which nothing can be said any more.
+    edge_gone: Object,
+    known: Known,
+    names: Names,
+    /// Python's own `start_response` and `write`.
+    slow_start_response: Object,
+    slow_write: Object,
+    current: RefCell<Current>,
+}
+
+/// What changes with each request. Borrowed only for as long as no Python code can run.
+#[derive(Default)]
+struct Current {
+    environ: Option<Object>,
+    is_head: bool,
+    message: Message,
+    /// Python's Exchange knows all of this, and goes on with it.
+    handed_over: bool,
+    /// What an app gets for writing. It refers to this connection, so it goes when the connection does.
+    write: Option<Object>,
+}
+
+/// Names of the attributes of an Exchange.
+struct Names {
+    environ: Object,
+    head: Object,
+    head_sent: Object,
+    head_request: Object,
+    bodiless: Object,
+    left: Object,
+    ended: Object,
+}
+
+impl Connection {
+    /// Of the arguments of `serve`.
+    fn new(arguments: &Object) -> Result<(Self, Environs), Raised> {
+        let argument = |at| arguments.tuple_item(at).ok_or(Raised);
+        let exchange = argument(0)?;
+        let connection = Self {
+            app: argument(1)?,
+            answer: argument(3)?,
+            edge_gone: argument(4)?,
+            known: Known {
+                status_lines: argument(5)?,
+                header_names: argument(6)?,
+            },
+            names: Names {
+                environ: Object::name(c"environ")?,
+                head: Object::name(c"head")?,
+                head_sent: Object::name(c"head_sent")?,
+                head_request: Object::name(c"head_request")?,
+                bodiless: Object::name(c"bodiless")?,
+                left: Object::name(c"left")?,
+                ended: Object::name(c"ended")?,
+            },
+            slow_start_response: exchange.attribute(c"start_response")?,
+            slow_write: exchange.attribute(c"write")?,
+            current: RefCell::default(),
+            exchange,
+        };
+        Ok((connection, Environs::new(argument(2)?, argument(7)?)?))
+    }
+
+    /// Have the Exchange go on with the response.
+    fn hand_over(&self) -> Result<(), Raised> {
+        let (values, environ) = {
+            let mut current = self.current.borrow_mut();
+            if current.handed_over {
+                return Ok(());
+            }
+            current.handed_over = true;
+            let head = current.message.head().map(Object::bytes).transpose()?;
+            let left = current
+                .message
+                .length
+                .map(|length| Object::number(length as i64))
+                .transpose()?;
+            let bodiless = current.is_head || !current.message.may_have_body;
+            let head = head.map(|head| {
+                (
+                    head,
+                    left.unwrap_or_else(Object::none),
+                    Object::truth(bodiless),
+                )
+            });
+            (
+                (head, Object::truth(current.is_head)),
+                current.environ.clone(),
+            )
+        };
+        let (head, is_head) = values;
+        self.exchange
+            .set_attribute(&self.names.environ, &environ.unwrap_or_else(Object::none))?;
+        self.exchange
+            .set_attribute(&self.names.head_request, &is_head)?;
+        if let Some((head, left, bodiless)) = head {
+            self.exchange.set_attribute(&self.names.left, &left)?;
+            self.exchange
+                .set_attribute(&self.names.bodiless, &bodiless)?;
+            self.exchange.set_attribute(&self.names.head, &head)?;
+        }
+        Ok(())
+    }
+
+    /// Have the Exchange be as it was made, after Python has used it.
+    fn renew(&self) -> Result<(), Raised> {
+        let (none, no) = (Object::none(), Object::truth(false));
+        self.exchange.set_attribute(&self.names.head, &none)?;
+        self.exchange.set_attribute(&self.names.head_sent, &no)?;
+        self.exchange.set_attribute(&self.names.ended, &no)?;
+        self.exchange.set_attribute(&self.names.environ, &none)
+    }
+
+    /// `start_response`, if it is called as usual. `None`: it is not, and nothing was done.
+    fn start_response(&self, status: &Object, headers: &Object) -> Option<Object> {
+        let mut current = self.current.borrow_mut();
+        // A second call, or one after its request.
+        if current.handed_over || current.environ.is_none() || current.message.head().is_some() {
+            return None;
+        }
+        let write = current.write.clone()?;
+        current
+            .message
+            .begin(status, headers, &self.known)
+            .then_some(write)
+    }
+
+    /// Send what the app returned.
+    fn respond(&self, descriptor: c_int, result: &Object) -> Result<(), Raised> {
+        if !self.current.borrow().handed_over
+            && result.list_size() == Some(1)
+            && let Some(piece) = result.list_item(0)
+            && let Some(body) = piece.as_bytes()
+        {
+            let rest = {
+                let mut current = self.current.borrow_mut();
+                let is_head = current.is_head;
+                let message = if is_head {
+                    None
+                } else {
+                    current.message.complete(body)
+                };
+                match message {
+                    Some(message) => match system::send_now(descriptor, message) {
+                        sent if sent == message.len() => return Ok(()),
+                        sent => Some(Object::bytes(&message[sent..])?),
+                    },
+                    None => None,
+                }
+            };
+            if let Some(rest) = rest {
+                // It has to be waited for, or the edge is gone.
+                self.exchange.attribute(c"send")?.call_with(&rest)?;
+                return Ok(());
+            }
+        }
+        self.hand_over()?;
+        self.exchange.attribute(c"respond")?.call_with(result)?;
+        Ok(())
+    }
+
+    /// Answer one request.
+    fn serve(
+        &self,
+        descriptor: c_int,
+        request: environ::Request,
+        start_response: &Object,
+    ) -> Result<(), Raised> {
+        let environ = request.environ;
+        {
+            let mut current = self.current.borrow_mut();
+            current.environ = Some(environ.clone());
+            current.is_head = request.is_head;
+            current.handed_over = false;
+            current.message.clear();
+        }
+        let result = self.app.call_with_two(&environ, start_response);
+        drop(environ);
+        // What the app returned goes only after the response did, as in Python.
+        let (outcome, result) = match result {
+            Ok(result) => (self.respond(descriptor, &result), Some(result)),
+            Err(raised) => (Err(raised), None),
+        };
+        if outcome.is_err() {
+            if python::raised_is(&self.edge_gone) {
+                return Err(Raised);
+            }
+            let error = python::take_raised().ok_or(Raised)?;
+            self.hand_over()?;
+            self.exchange.attribute(c"fail")?.call_with(&error)?;
+        }
+        drop(result);
+        let (environ, handed_over) = {
+            let mut current = self.current.borrow_mut();
+            (current.environ.take(), current.handed_over)
+        };
+        drop(environ);
+        if handed_over { self.renew() } else { Ok(()) }
+    }
+
+    /// Answer the requests that come until no more do.
+    fn serve_all(&self, environs: &mut Environs, start_response: &Object) -> Result<(), Raised> {
+        let buffer = self.exchange.attribute(c"buffer")?;
+        let mailbox = number(&self.exchange.attribute(c"mailbox")?)?;
+        let descriptor = number(&self.exchange.attribute(c"connection")?)?;
+        let (start, size) = buffer.buffer();
+        let receive = || {
+            loop {
+                let address = start as usize;
+                // SAFETY: the buffer's memory stays what it is, since the Exchange has a view of it, and only this thread uses it.
+                match python::without_lock(|| unsafe {
+                    system::receive(mailbox, address as *mut u8, size)
+                }) {
+                    Ok(received) => return Ok(received),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                        python::check_signals()?
+                    }
+                    Err(_) => return Err(python::raise_errno()),
+                }
+            }
+        };
+        loop {
+            // The end is read twice: a message that came just before it may have been overlooked.
+            let received = match receive()? {
+                0 => receive()?,
+                received => received,
+            };
+            if received == 0 {
+                return Ok(());
+            }
+            // SAFETY: so much of the buffer was written just now, and nothing writes to it until the next message.
+            let message = unsafe { std::slice::from_raw_parts(start, received) };
+            match whole_request(message).and_then(|payload| environs.make(payload)) {
+                Some(request) => self.serve(descriptor, request, start_response)?,
+                None => {
+                    self.answer.call_with(&Object::number(received as i64)?)?;
+                    self.renew()?;
+                }
+            }
+        }
+    }
+}
+
+/// A socket's descriptor.
+fn number(socket: &Object) -> Result<c_int, Raised> {
+    let number = socket.attribute(c"fileno")?.call()?.as_number();
+    c_int::try_from(number).map_err(|_| Raised)
+}
+
+/// The payload of a request that comes whole, and ends with the message.
+fn whole_request(message: &[u8]) -> Option<&[u8]> {
+    let (header, payload) = message.split_first_chunk::<HEADER>()?;
+    let is_whole = u32::from_le_bytes(*header) as usize == REQUEST as usize + payload.len();
+    (is_whole && !payload.is_empty()).then_some(payload)
+}
+
+/// `serve(exchange, app, environ, answer, EdgeGone, status_lines, header_names, BytesIO)`: serve a connection to its end.
+unsafe extern "C" fn serve(_own: *mut Raw, arguments: *mut Raw) -> *mut Raw {
+    // SAFETY: Python passes a tuple.
+    let Some(arguments) = (unsafe { Object::borrowed(arguments) }) else {
+        return std::ptr::null_mut();
+    };
+    finish(serve_connection(&arguments).map(|()| Object::none()))
+}
+
+fn serve_connection(arguments: &Object) -> Result<(), Raised> {
+    let (connection, mut environs) = Connection::new(arguments)?;
+    let capsule = python::capsule(Box::new(connection))?;
+    // SAFETY: it is the capsule from the line above, which lives until this returns.
+    let connection = unsafe { &*python::content::<Connection>(capsule.as_raw()) };
+    let start_response = Object::function(start_response_method(), &capsule)?;
+    connection.current.borrow_mut().write = Some(Object::function(&WRITE, &capsule)?);
+    let served = connection.serve_all(&mut environs, &start_response);
+    let (write, environ) = {
+        let mut current = connection.current.borrow_mut();
+        (current.write.take(), current.environ.take())
+    };
+    drop((write, environ));
+    served
+}
+
+/// The connection of one of its functions.
+///
+/// # Safety
+/// `own` is what such a function was bound to; the connection lives for as long as that.
+unsafe fn connection_of<'a>(own: *mut Raw) -> Option<&'a Connection> {
+    // SAFETY: as the caller says, a capsule of a connection.
+    unsafe { python::content::<Connection>(own).as_ref() }
+}
+
+fn finish(result: Result<Object, Raised>) -> *mut Raw {
+    result.map_or(std::ptr::null_mut(), Object::into_raw)
+}
+
+/// `start_response`, called with an array of arguments.
+unsafe extern "C" fn start_response(
+    own: *mut Raw,
+    arguments: *const *mut Raw,
+    count: isize,
+    keywords: *mut Raw,
+) -> *mut Raw {
+    // SAFETY: Python passes what the function was bound to.
+    let Some(connection) = (unsafe { connection_of(own) }) else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: Python passes so many arguments, then those that have names.
+    let argument = |at: usize| unsafe { Object::borrowed(*arguments.add(at)) };
+    if keywords.is_null()
+        && count == 2
+        && let (Some(status), Some(headers)) = (argument(0), argument(1))
+        && let Some(write) = connection.start_response(&status, &headers)
+    {
+        return write.into_raw();
+    }
+    // SAFETY: a tuple or null.
+    let names = unsafe { Object::borrowed(keywords) };
+    let named = names.as_ref().and_then(Object::tuple_size).unwrap_or(0);
+    let mut arguments: Vec<_> = (0..count as usize + named).filter_map(argument).collect();
+    let start_slowly = || {
+        let keywords = Object::dict()?;
+        if let Some(names) = names {
+            let values = arguments.split_off(count as usize);
+            for (at, value) in values.iter().enumerate() {
+                keywords.dict_set(&names.tuple_item(at).ok_or(Raised)?, value)?;
+            }
+        }
+        start_in_python(connection, &Object::tuple(arguments)?, Some(&keywords))
+    };
+    finish(start_slowly())
+}
+
+/// `start_response` as Python 3.6 calls it.
+unsafe extern "C" fn start_response_36(
+    own: *mut Raw,
+    arguments: *mut Raw,
+    keywords: *mut Raw,
+) -> *mut Raw {
+    // SAFETY: Python passes what the function was bound to, a tuple, and a dict or null.
+    let (connection, arguments, keywords) = unsafe {
+        (
+            connection_of(own),
+            Object::borrowed(arguments),
+            Object::borrowed(keywords),
+        )
+    };
+    let (Some(connection), Some(arguments)) = (connection, arguments) else {
+        return std::ptr::null_mut();
+    };
+    if keywords.is_none()
+        && arguments.tuple_size() == Some(2)
+        && let (Some(status), Some(headers)) = (arguments.tuple_item(0), arguments.tuple_item(1))
+        && let Some(write) = connection.start_response(&status, &headers)
+    {
+        return write.into_raw();
+    }
+    finish(start_in_python(connection, &arguments, keywords.as_ref()))
+}
+
+/// Have Python's own start_response see to it.
+fn start_in_python(
+    connection: &Connection,
+    arguments: &Object,
+    keywords: Option<&Object>,
+) -> Result<Object, Raised> {
+    connection.hand_over()?;
+    connection.slow_start_response.call_as(arguments, keywords)
+}
+
+/// What `start_response` returns.
+unsafe extern "C" fn write(own: *mut Raw, data: *mut Raw) -> *mut Raw {
+    // SAFETY: Python passes what the function was bound to, and one argument.
+    let (connection, data) = unsafe { (connection_of(own), Object::borrowed(data)) };
+    let (Some(connection), Some(data)) = (connection, data) else {
+        return std::ptr::null_mut();
+    };
+    finish(
+        connection
+            .hand_over()
+            .and_then(|()| connection.slow_write.call_with(&data)),
+    )
+}
+
+const fn method(name: &'static std::ffi::CStr, function: *const c_void, flags: c_int) -> Method {
+    Method {
+        name: name.as_ptr(),
+        function,
+        flags,
+        documentation: std::ptr::null(),
+    }
+}
+
+static METHODS: [Method; 2] = [
+    method(c"serve", serve as *const c_void, METH_VARARGS),
+    Method::END,
+];
+static WRITE: Method = method(c"write", write as *const c_void, METH_O);
+static START_RESPONSE: Method = method(
+    c"start_response",
+    start_response as *const c_void,
+    METH_FASTCALL | METH_KEYWORDS,
+);
+static START_RESPONSE_36: Method = method(
+    c"start_response",
+    start_response_36 as *const c_void,
+    METH_VARARGS | METH_KEYWORDS,
+);
+
+/// In Python 3.6 a function with an array of arguments is called otherwise.
+fn start_response_method() -> &'static Method {
+    if python::minor_version() < 7 {
+        &START_RESPONSE_36
+    } else {
+        &START_RESPONSE
+    }
+}
+
+/// What Python looks for in a library that it loads.
+#[unsafe(no_mangle)]
+extern "C" fn PyInit_stead_native() -> *mut Raw {
+    python::module(c"stead_native", &METHODS)
+}

@@ -1,0 +1,192 @@
+"""Ordinary requests, one after the other on one thread, which the native part answers where there is one: each gets what it
+said and nothing of the one before, and what is not ordinary is the same with it and without."""
+
+import json
+import os
+import unittest
+
+from frames import REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled
+
+load_tests = for_each_python
+
+SHOP = {"shop.py": """
+import json
+
+TEXT = [("Content-Type", "text/plain")]
+kept = []
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/environ":
+        shown = {key: value for key, value in environ.items() if isinstance(value, str)}
+        shown["body"] = environ["wsgi.input"].read().decode("latin-1")
+        shown["keys"] = sorted(environ)
+        environ["HTTP_LEFT_BEHIND"] = "by the app"
+        del environ["REQUEST_URI"]
+        start_response("200 OK", TEXT)
+        return [json.dumps(shown).encode()]
+    if path == "/head":
+        status, headers = json.loads(environ["QUERY_STRING"].replace("%22", '"'))
+        start_response(status, [tuple(header) for header in headers])
+        return [b"four"]
+    if path == "/by-name":
+        start_response(headers=TEXT, status="200 OK")
+    elif path == "/third-by-name":
+        start_response("200 OK", TEXT, exc_info=None)
+    elif path == "/three":
+        start_response("200 OK", TEXT, None)
+    elif path == "/one":
+        start_response("200 OK")
+    elif path == "/twice":
+        start_response("200 OK", TEXT)
+        start_response("200 OK", TEXT)
+    elif path == "/keep":
+        kept.append(start_response)
+        kept.append(start_response("200 OK", TEXT))
+    elif path == "/use-kept":
+        outcomes = []
+        for function, arguments in ((kept[0], ("404 Not Found", TEXT)), (kept[1], (b"late",))):
+            try:
+                function(*arguments)
+                outcomes.append("done")
+            except Exception as error:
+                outcomes.append(type(error).__name__)
+        return [json.dumps(outcomes).encode()]
+    elif path == "/write":
+        start_response("200 OK", TEXT)(b"written ")
+    elif path == "/raise":
+        start_response("200 OK", TEXT)
+        raise KeyError("the app's own")
+    elif path == "/variable":
+        start_response("200 OK", TEXT)
+        import os
+        return [str("STEAD_WORKER_NATIVE" in os.environ).encode()]
+    else:
+        start_response("200 OK", TEXT)
+    return [b"hello"]
+"""}
+WORKERS_OWN = {
+    "wsgi.early_hints", "wsgi.errors", "wsgi.file_wrapper", "wsgi.input", "wsgi.input_terminated", "wsgi.multiprocess",
+    "wsgi.multithread", "wsgi.run_once", "wsgi.version"}
+
+
+class Ordinary(WorkerTest):
+    def serve(self):
+        self.worker = self.start("shop:app", "--threads", "2", files=SHOP)
+        return self.worker.connect()
+
+    def check_environ(self, edge, environ, body=""):
+        message = dict(environ)
+        if body:
+            message["wsgi.input"] = body.encode("latin-1")
+        edge.put(frame(REQUEST, marshalled(message)))
+        shown = json.loads(edge.response().body.decode())
+        self.assertEqual(shown.pop("body"), body)
+        self.assertEqual(set(shown.pop("keys")), set(environ) | WORKERS_OWN)
+        self.assertEqual(shown, environ)
+
+    def test_each_environ_is_what_its_request_said(self):
+        edge = self.serve()
+        plain = environ_for("/environ")
+        more = environ_for("/environ", HTTP_COOKIE="a=b", HTTP_ACCEPT="*/*")
+        other = environ_for("/environ?x", "POST", HTTP_COOKIE="a=c", HTTP_ACCEPT="*/*")
+        turned = environ_for("/environ", HTTP_ACCEPT="*/*", HTTP_COOKIE="a=b")
+        long = environ_for("/environ", HTTP_COOKIE="x" * 300, HTTP_ACCEPT="\u00e4\u00ff")
+        named = environ_for("/environ", **{"HTTP_" + "X" * 200: "long name"})
+        for environ in (plain, plain, more, other, more, turned, long, long, more, plain, named, named, plain):
+            self.check_environ(edge, environ)
+        for body in ("first", "second", "", "x" * 40000, "\0\xff", ""):
+            self.check_environ(edge, more, body)
+
+    def test_body_may_stand_anywhere_in_the_environ(self):
+        edge = self.serve()
+        for body in (b"one", b"two"):
+            environ = {"wsgi.input": body}
+            environ.update(environ_for("/environ"))
+            edge.put(frame(REQUEST, marshalled(environ)))
+            self.assertEqual(json.loads(edge.response().body.decode())["body"], body.decode())
+
+    def test_key_that_comes_twice_counts_once_as_the_last(self):
+        edge = self.serve()
+        twice = marshalled(environ_for("/environ"))[:-1] + marshalled({"SERVER_NAME": "other"})[1:]
+        for _ in range(2):
+            edge.put(frame(REQUEST, twice))
+            self.assertEqual(json.loads(edge.response().body.decode())["SERVER_NAME"], "other")
+
+    def test_worker_has_the_last_word_about_its_own_keys(self):
+        edge = self.serve()
+        for _ in range(2):
+            shown = json.loads(edge.ask("/environ", **{"wsgi.version": "9"}).body.decode())
+            self.assertNotIn("wsgi.version", shown)
+
+    def test_response_to_head_has_no_body_between_others_that_have(self):
+        edge = self.serve()
+        for method, body in (("GET", b"hello"), ("HEAD", b""), ("HEAD", b""), ("GET", b"hello")):
+            self.assertEqual(edge.ask("/", method).body, body)
+
+    def test_every_truncation_closes_its_connection_and_no_other(self):
+        steady = self.serve()
+        whole = marshalled(environ_for("/", HTTP_COOKIE="\u00e4"))
+        messages = [frame(REQUEST, whole[:size]) for size in range(len(whole))]
+        messages += [frame(REQUEST, whole)[:size] for size in range(1, len(whole) + 4, 7)]
+        messages += [frame(REQUEST, whole + b"x")[:-1], frame(REQUEST, b"{0"), frame(REQUEST, b"i\1\0\0\0")]
+        for message in messages:
+            edge = self.worker.connect()
+            # The first one is answered: what follows has something to differ from.
+            self.assertEqual(edge.ask("/").body, b"hello")
+            edge.put(message)
+            self.assertTrue(edge.closed(), message)
+            self.worker.connections.remove(edge)
+            edge.close()
+        self.assertEqual(steady.ask("/").body, b"hello")
+
+    def test_heads_are_refused_however_often_their_like_was_right(self):
+        edge = self.serve()
+        # Headers, as JSON, and whether the response comes.
+        cases = (
+            ([["X-Tone", "a"], ["Content-Length", "4"]], True), ([["X-Tone", "a\\nb"]], False), ([["X-Tone", "a\\u0000"]], False),
+            ([["X-Tone", 1]], False), ([["X-Tone", "\\u20ac"]], False), ([["X-Tone", "\\u00e4"]], True), ([["X-Tone"]], False),
+            ([["Content-Length", "-4"]], False), ([["Content-Length", "4"], ["Content-Length", "4"]], True),
+            ([["Content-Length", "4"], ["Content-Length", "5"]], False), ([["Content-Length", "5"]], False),
+            ([["Connection", "close"]], True), ([["X Tone", "a"]], False), ([], True))
+        for _ in range(3):
+            for headers, comes in cases:
+                text = json.dumps(["200 OK", headers]).replace("\\\\", "\\")
+                self.assertEqual(edge.ask("/head?" + text).complete, comes, headers)
+            for status, comes in (("200 OK", True), ("200", True), ("600 Odd", False), ("2000", False), (200, False)):
+                self.assertEqual(edge.ask("/head?" + json.dumps([status, []])).complete, comes, status)
+            empty = edge.ask("/head?" + json.dumps(["204 No Content", []]))
+            self.assertEqual((empty.complete, empty.body), (True, b""))
+            shorter = edge.ask("/head?" + json.dumps(["200 OK", [["Content-Length", "3"]]]))
+            self.assertEqual((shorter.complete, shorter.body), (True, b"fou"))
+
+    def test_start_response_may_be_called_in_each_way(self):
+        edge = self.serve()
+        for _ in range(2):
+            for path in ("/by-name", "/three", "/third-by-name"):
+                self.assertEqual(edge.ask(path).body, b"hello", path)
+            for path in ("/one", "/twice", "/raise"):
+                self.assertEqual(edge.ask(path).frames, ["ABORT"], path)
+            self.assertEqual(edge.ask("/write").body, b"written hello")
+        for text in ("TypeError", "start_response was called twice without exc_info", "KeyError: \"the app's own\""):
+            self.assertIn(text, self.worker.log())
+
+    def test_functions_of_a_response_that_is_over_and_of_a_connection_that_is_closed_do_no_harm(self):
+        edge = self.serve()
+        self.assertEqual(edge.ask("/keep").body, b"hello")
+        edge.close()
+        self.worker.connections.remove(edge)
+        edge = self.worker.connect()
+        edge.ask("/use-kept")
+        self.assertEqual(edge.ask("/").body, b"hello")
+
+    def test_native_part_is_used_where_it_is_given_and_not_shown_to_the_app(self):
+        edge = self.serve()
+        self.assertEqual(edge.ask("/variable").body, b"False")
+        with open("/proc/%d/maps" % self.worker.process.pid) as maps:
+            is_loaded = "stead_native" in maps.read()
+        self.assertEqual(is_loaded, os.path.exists(os.environ.get("STEAD_WORKER_NATIVE", "")))
+
+
+if __name__ == "__main__":
+    unittest.main()
