@@ -294,7 +294,7 @@ fn sizes_of_chunks_are_hexadecimal() {
         (u64::MAX, "ffffffffffffffff"),
     ] {
         let mut out = Vec::new();
-        super::append_hex(&mut out, number);
+        super::text::append_hex(&mut out, number);
         assert_eq!(out, text.as_bytes());
         out.clear();
         super::append_number(&mut out, number);
