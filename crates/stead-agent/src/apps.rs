@@ -94,6 +94,7 @@ pub async fn keep(apps: Apps, mut asked: UnboundedReceiver<Asked>) {
         Ok(shared) => Arc::new(shared),
         Err(failure) => {
             // Nothing is done to apps of which nothing is known; what serves goes on.
+            let _ = apps.remarks.send(failure.to_string());
             while let Some(asked) = asked.recv().await {
                 let causes = vec![failure.act.clone(), failure.cause.clone()];
                 asked.client.end(Answer::Refused { causes }).await;

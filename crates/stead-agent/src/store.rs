@@ -86,7 +86,7 @@ impl Store {
                 file.set_permissions(std::fs::Permissions::from_mode(0o600))
             })
             .map_err(|error| Failure::new(act(), crate::spawn::io_text(&error)))?;
-        let failed = |error: rusqlite::Error| Failure::new(act(), reason(&error));
+        let failed = |error: rusqlite::Error| Failure::new(act(), reason(&error, path));
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(PATIENCE).map_err(failed)?;
         let sound: String = connection
@@ -118,8 +118,9 @@ impl Store {
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Failure + use<> {
-        let act = format!("cannot use `{}`", self.path.display());
-        move |error| Failure::new(act.clone(), reason(&error))
+        let path = self.path.clone();
+        let act = format!("cannot use `{}`", path.display());
+        move |error| Failure::new(act.clone(), reason(&error, &path))
     }
 
     /// The names of all apps.
@@ -418,8 +419,13 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn reason(error: &rusqlite::Error) -> String {
+fn reason(error: &rusqlite::Error, path: &Path) -> String {
     match error.sqlite_error_code() {
+        // What the kernel has made read-only under an open file is an error of reading and writing to SQLite.
+        Some(ErrorCode::SystemIoFailure) => match is_read_only(path) {
+            true => "its file system is read-only".to_owned(),
+            false => "its disk failed to read or to write".to_owned(),
+        },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "it is damaged, or no file of Stead".to_owned()
         }
@@ -430,6 +436,11 @@ fn reason(error: &rusqlite::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+    statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod logs;
 mod send;
 mod wish;
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use stead_model::agent::{self, Answer, Question, Wish};
@@ -284,14 +285,29 @@ impl Session {
         if self.elevation != Elevation::SudoAsks {
             return self.ssh.run(&words, input);
         }
+        if !std::io::stdin().is_terminal() {
+            return Err(
+                "sudo asks for a password there, and there is no terminal here to ask on"
+                    .to_owned(),
+            );
+        }
         let (asked, answered) = (
             format!("{}/asked", self.dir),
             format!("{}/answered", self.dir),
         );
+        let writes = "umask 077; rm -f -- \"$2\"; cat >\"$1\"";
         self.ssh
-            .run(&["sh", "-c", "umask 077; cat >\"$1\"", "sh", &asked], input)?;
-        self.ssh.with_terminal(&quote::line(words))?;
-        self.ssh.run(&["cat", &answered], b"")
+            .run(&["sh", "-c", writes, "sh", &asked, &answered], input)?;
+        let ran = self.ssh.with_terminal(&quote::line(words));
+        // The file is there as soon as sudo lets it begin; before that, sudo has said on the terminal why not.
+        let said = self.ssh.run(&["cat", &answered], b"");
+        match (ran, said) {
+            // What it said of a failure says more than that it failed.
+            (Ok(()), said) => said,
+            (Err(_), Ok(said)) if !said.is_empty() => Ok(said),
+            (Err(why), Ok(_)) => Err(why),
+            (Err(_), Err(_)) => Err("sudo did not let you there; it said why above".to_owned()),
+        }
     }
 
     /// The words of a command that runs the program as root.

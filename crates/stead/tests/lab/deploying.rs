@@ -2,8 +2,10 @@
 
 mod app;
 mod cut;
+mod failing_disk;
 mod full_disk;
 mod many;
+mod misbehave;
 mod visitors;
 
 use lab::{Lab, Machine};

@@ -1,5 +1,8 @@
 //! The verbs of a person whose app is on a host: real git, real ssh, a real machine.
 
+mod metacharacters;
+mod several;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -51,12 +54,12 @@ production = ["h1"]
 "#;
 
 /// An app in a git repository, whose names a shell would not like.
-struct App {
+pub(crate) struct App {
     dir: TempDir,
 }
 
 impl App {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let app = Self { dir };
         app.git(&["init", "-q", "-b", "main;touch${IFS}CANARY"]);
@@ -84,7 +87,7 @@ impl App {
     }
 
     /// What the server says; what stead.toml says further.
-    fn write(&self, text: &str, further: &str) {
+    pub(crate) fn write(&self, text: &str, further: &str) {
         let serve = self.path().join("serve");
         fs::write(&serve, SERVE.replace("\"one\"", &format!("{text:?}"))).unwrap();
         fs::set_permissions(&serve, fs::Permissions::from_mode(0o755)).unwrap();
@@ -95,20 +98,32 @@ impl App {
         .unwrap();
     }
 
-    fn commit(&self) {
+    /// Put something else in place of a part of a file.
+    fn replace(&self, file: &str, old: &str, new: &str) {
+        let file = self.path().join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{text}");
+        fs::write(&file, text.replacen(old, new, 1)).unwrap();
+    }
+
+    pub(crate) fn commit(&self) {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "-m", "Say `more`; touch CANARY"]);
     }
 }
 
 /// A person in the app's directory.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     laptop: &'a Laptop,
     app: &'a App,
 }
 
-impl Person<'_> {
-    fn command(&self, words: &[&str]) -> Command {
+impl<'a> Person<'a> {
+    pub(crate) fn of(laptop: &'a Laptop, app: &'a App) -> Self {
+        Self { laptop, app }
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.laptop.verb(words);
         command.current_dir(self.app.path()).env("USER", "ana");
         command
@@ -141,10 +156,7 @@ fn a_person_deploys_looks_changes_reads_and_takes_back() {
     let machine = lab.boot("h1").unwrap();
     let laptop = Laptop::of(&lab);
     let app = App::new();
-    let person = Person {
-        laptop: &laptop,
-        app: &app,
-    };
+    let person = Person::of(&laptop, &app);
     // Before anything is there, that is what is said.
     let none = person.says(&["deploy"]).refused();
     assert!(none.contains("cause: it is no host yet\n"), "{none}");

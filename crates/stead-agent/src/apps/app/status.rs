@@ -7,8 +7,11 @@ use stead_model::agent::{
 };
 use stead_model::plan::Phase;
 
-use super::App;
+use super::{App, clock};
 use crate::apps::metrics;
+
+/// A program that ended by itself and has run for so many seconds since then does not end over and over again.
+const SETTLED: i64 = 10;
 
 /// So many files are counted: an app with more is said to take up at least that.
 const COUNTED: usize = 200_000;
@@ -100,13 +103,21 @@ impl App {
                         live.name
                     ));
                 }
+                let since = since.map_or(0, |micros| (micros / 1_000_000).cast_signed());
+                let age = clock() - since;
+                if state == InstanceState::Running && restarts > 0 && age < SETTLED {
+                    problems.push(format!(
+                        "{} ended by itself and was started again, {restarts} times so far, {age} s ago the last time",
+                        live.name
+                    ));
+                }
                 let generation = self.generations.get(&instance.release);
                 instances.push(InstanceStatus {
                     name: live.name.clone(),
                     release: generation.map_or(0, |g| g.release.number),
                     unit: unit.to_owned(),
                     state,
-                    since: since.map_or(0, |micros| (micros / 1_000_000).cast_signed()),
+                    since,
                     memory: self.memory_of(unit).await,
                     restarts,
                     pid,

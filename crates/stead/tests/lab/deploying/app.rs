@@ -168,6 +168,16 @@ impl<'a> Host<'a> {
         offer.ssh.wait().unwrap();
     }
 
+    /// Send the source to a program in whose environment something else is; what it answers in the end.
+    pub(super) fn send_with(&self, app: &App, environment: &str) -> Received {
+        let source = app.source();
+        let snapshot = Snapshot::take(source.path(), false, "ana@laptop".to_owned()).unwrap();
+        let mut offer = Offer::make_with(self.machine, app.name, &snapshot, environment);
+        let frame = offer.contents(&snapshot);
+        let _ = offer.to.write_all(&frame).and_then(|()| offer.to.flush());
+        offer.answer()
+    }
+
     fn send(&self, app: &str, snapshot: &Snapshot) -> String {
         let mut offer = Offer::make(self.machine, app, snapshot);
         if !offer.missing.is_empty() {
@@ -265,7 +275,10 @@ impl<'a> Host<'a> {
     pub(super) fn until(&self, so: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !so() {
-            assert!(Instant::now() < deadline, "{:?}", self.status());
+            if Instant::now() > deadline {
+                let log = self.sh("journalctl --quiet --boot --no-pager --lines=20 --unit=stead-agent --unit=stead-edge");
+                panic!("{:?}\n{log}", self.ask(Wish::Apps));
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -309,8 +322,12 @@ struct Offer {
 
 impl Offer {
     fn make(machine: &Machine, app: &str, snapshot: &Snapshot) -> Self {
+        Self::make_with(machine, app, snapshot, "")
+    }
+
+    fn make_with(machine: &Machine, app: &str, snapshot: &Snapshot, environment: &str) -> Self {
         let mut ssh = machine
-            .ssh(&format!("stead api source {app}"))
+            .ssh(&format!("{environment} stead api source {app}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

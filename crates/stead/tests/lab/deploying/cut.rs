@@ -62,13 +62,13 @@ enum Way {
 }
 
 /// A deploy that goes on.
-struct Deploy {
+pub(super) struct Deploy {
     ssh: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Deploy {
-    fn begin(host: &Host<'_>, tree: &str) -> Self {
+    pub(super) fn begin(host: &Host<'_>, tree: &str) -> Self {
         let question = Question {
             protocol: PROTOCOL,
             wish: deploy_of("shop", tree),
@@ -87,7 +87,7 @@ impl Deploy {
     }
 
     /// Until this step begins, and a little longer.
-    fn reach(&mut self, step: &str, more: u64) {
+    pub(super) fn reach(&mut self, step: &str, more: u64) {
         for line in self.lines.by_ref() {
             let answer: Answer = serde_json::from_str(&line.unwrap()).unwrap();
             match answer {
@@ -100,6 +100,16 @@ impl Deploy {
             }
         }
         panic!("the connection ended before `{step}`");
+    }
+
+    /// What came of it.
+    pub(super) fn last(mut self) -> Answer {
+        let answers = self.lines.by_ref().map_while(Result::ok);
+        let mut answers = answers.map(|line| serde_json::from_str::<Answer>(&line).unwrap());
+        let last = answers.find(Answer::is_last).expect("a last line");
+        self.ssh.kill().unwrap();
+        self.ssh.wait().unwrap();
+        last
     }
 
     /// Nobody is there any more who wants it.
@@ -254,7 +264,7 @@ fn cut(machine: &mut Machine, shop: &App, way: Way, step: &str, more: u64) {
 }
 
 /// What is true is what the store says: entirely the old one, or entirely the new one.
-fn it_is_whole(host: &Host<'_>, before: u64, what: &str) {
+pub(super) fn it_is_whole(host: &Host<'_>, before: u64, what: &str) {
     host.until(|| {
         host.status()
             .is_some_and(|s| s.release.is_some() && s.deploying.is_none())
