@@ -15,6 +15,7 @@
 //! so far, and brings to its end what has.
 
 mod app;
+mod certificates;
 mod journal;
 mod link;
 mod metrics;
@@ -35,6 +36,7 @@ use crate::api::Asked;
 use crate::store::Store;
 
 use app::{App, Message};
+use certificates::Keeping;
 use link::Link;
 use places::Places;
 use systemd::Systemd;
@@ -62,6 +64,7 @@ struct Shared {
     store: Mutex<Store>,
     systemd: Systemd,
     link: Link,
+    certificates: Keeping,
     places: Places,
     metrics: PathBuf,
     program: PathBuf,
@@ -108,6 +111,15 @@ pub async fn keep(apps: Apps, mut asked: UnboundedReceiver<Asked>) {
         running.insert(name.clone(), start(&shared, &name));
     }
     while let Some(asked) = asked.recv().await {
+        // Whether there is such an app is said below.
+        let is_known = asked.wish.app().is_none_or(|app| running.contains_key(app));
+        let asked = match is_known {
+            true => match shared.certificates.take(asked) {
+                Some(asked) => asked,
+                None => continue,
+            },
+            false => asked,
+        };
         match asked.wish.app() {
             None => {
                 let apps: Vec<_> = running.values().cloned().collect();
@@ -152,15 +164,18 @@ fn open(apps: &Apps) -> Result<Shared, crate::store::Failure> {
             parts.insert(app, part);
         }
     }
+    let places = Places {
+        state: apps.state.clone(),
+        run: apps.run.clone(),
+        units: stead_model::units::DIRECTORY.into(),
+    };
+    let link = Link::start(apps.edge.clone(), parts);
     Ok(Shared {
+        certificates: Keeping::start(&store, &places, &link, &apps.remarks)?,
         store: Mutex::new(store),
         systemd: Systemd::default(),
-        link: Link::start(apps.edge.clone(), parts),
-        places: Places {
-            state: apps.state.clone(),
-            run: apps.run.clone(),
-            units: stead_model::units::DIRECTORY.into(),
-        },
+        link,
+        places,
         metrics: apps.metrics.clone(),
         program: apps.program.clone(),
         remarks: apps.remarks.clone(),

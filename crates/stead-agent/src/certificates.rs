@@ -1,8 +1,8 @@
 //! Certificates by themselves: for the hosts of the apps they are ordered from an authority (RFC 8555), kept on disk,
 //! renewed in time, and shown to visitors by the edge.
 //!
-//! [`keep_certificates`] is one loop. It asks `plan` what to order, does it (`issue`), and waits for the next thing to
-//! happen. Decisions are pure: what to order and when (`plan`), whether a host leads here (`check`), how long to wait after a
+//! [`keep_certificates`] is one loop for all apps. It asks `plan` what to order for one after the other, does it (`issue`), and waits for
+//! the next thing to happen. Decisions are pure: what to order and when (`plan`), whether a host leads here (`check`), how long to wait after a
 //! failure (`attempts`). What is kept: certificates (`store`), and apart from them what was tried (`attempts`).
 //!
 //! What it must never do: order more than two certificates for the same names a week, whatever was lost; hold up an app
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use stead_model::certificates::CertificateFiles;
+use stead_model::certificates::{CertificateFiles, Listed, Renewal};
 use stead_model::manifest::{Acme, Until};
 use stead_model::messages::{EdgeCommand, EdgeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -44,8 +44,8 @@ mod temporary;
 mod wanted;
 
 pub(crate) use dns::hold as dns_answer;
-pub use listing::{Listed, Listing, Pending, import, list};
-pub use request::{Renewal, Unasked, renew};
+pub use listing::{Known, import, list};
+pub use request::{Unasked, renew};
 
 use self::attempts::Attempts;
 use self::by_name::ByName;
@@ -70,14 +70,18 @@ const SOURCE: &str = "certificates";
 /// What the keeping of certificates needs from its caller.
 #[derive(Debug)]
 pub struct Certificates {
-    /// `.stead/`: certificates are below it.
+    /// `.stead/`, or `/var/lib/stead` of a host: certificates are below it.
     pub state: PathBuf,
     /// To the edge.
     pub edge: UnboundedSender<EdgeCommand>,
     /// From the edge: what it says of certificates and challenges; anything else is passed over.
     pub edge_events: UnboundedReceiver<EdgeEvent>,
-    /// What is wanted; each takes the place of the one before.
-    pub wanted: UnboundedReceiver<CertificateWish>,
+    /// What each app wants, by its name, as far as it is known from the beginning.
+    pub wishes: BTreeMap<String, CertificateWish>,
+    /// What an app wants from now on, in place of what it wanted before; `None`: nothing any more.
+    pub wanted: UnboundedReceiver<(String, Option<CertificateWish>)>,
+    /// The group that may read what visitors are shown, keys included; `None`: their owner alone.
+    pub readers: Option<u32>,
     /// What happened, for `render.rs`.
     pub reports: UnboundedSender<Report>,
     /// Where the edge listens for plain HTTP.
@@ -93,6 +97,10 @@ pub struct CertificateWish {
     pub acme: Acme,
     /// What relative paths are relative to.
     pub source: PathBuf,
+    /// Credentials are in `secrets` below it.
+    pub state: PathBuf,
+    /// As whom its program for records in the DNS is run; `None`: as this program.
+    pub user: Option<String>,
     /// A host of the app, by which it is asked about domains that no route names.
     pub ask_host: String,
     /// What visitors get over TLS while a host waits for its first certificate.
@@ -104,27 +112,58 @@ pub struct CertificateWish {
 impl CertificateWish {
     /// The hosts that its own certificate is for need no other.
     fn without_own(mut self) -> Self {
-        let Some(own) = &self.own else {
-            return self;
-        };
-        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-        // What is no certificate is for nobody; the edge says what is wrong with it.
-        if let Ok(leaf) = leaf::read(&read(&own.chain), &read(&own.key)) {
+        if let Some(own) = self.own_leaf() {
             self.hosts.retain(|host| {
                 let wildcard = host.split_once('.').map(|(_, above)| format!("*.{above}"));
-                !leaf
-                    .names
+                !own.hosts
                     .iter()
                     .any(|name| name == host || Some(name) == wildcard.as_ref())
             });
         }
         self
     }
+
+    /// What its own certificate says. What is no certificate is for nobody; the edge says what is wrong with it.
+    fn own_leaf(&self) -> Option<Listed> {
+        let own = self.own.as_ref()?;
+        let read = |path: &PathBuf| store::text(path).unwrap_or_default();
+        let leaf = leaf::read(&read(&own.chain), &read(&own.key)).ok()?;
+        let stored = Stored {
+            id: String::new(),
+            names: leaf.names,
+            begins: leaf.begins,
+            ends: leaf.ends,
+            directory: None,
+        };
+        Some(Listed {
+            ending: stored.is_ending(Timestamp::now()),
+            hosts: stored.names,
+            issuer: leaf.issuer,
+            begins: leaf.begins,
+            ends: leaf.ends,
+            renewed: leaf.ends,
+            directory: None,
+            replaced: false,
+            chain: own.chain.clone(),
+            key: own.key.clone(),
+        })
+    }
+
+    /// What it wants for these hosts, which come in one order, and for these, which come alone.
+    fn wanted(&self, hosts: Vec<String>, alone: Vec<String>) -> Wanted {
+        let alone = alone.into_iter().map(|host| vec![host]);
+        Wanted {
+            apps: std::iter::once(hosts).chain(alone).collect(),
+            directory: directory(&self.acme),
+            dns: self.acme.dns.is_some() || !self.acme.dns_program.is_empty(),
+            forced: BTreeSet::new(),
+        }
+    }
 }
 
 /// Keep certificates until the caller's channels end.
 pub async fn keep_certificates(certificates: Certificates) {
-    let store = match Store::open(&certificates.state) {
+    let store = match Store::open(&certificates.state, certificates.readers) {
         Ok(store) => store,
         Err(error) => {
             let text = format!(
@@ -141,15 +180,17 @@ pub async fn keep_certificates(certificates: Certificates) {
     keeping.run().await;
 }
 
+/// What is to be done for each app, by its name.
+type Plans = BTreeMap<String, Plan>;
+
 /// Everything that the loop holds.
 struct Keeping {
-    state: PathBuf,
     store: Store,
     link: Link,
-    wishes: UnboundedReceiver<CertificateWish>,
+    wishes: UnboundedReceiver<(String, Option<CertificateWish>)>,
     reports: UnboundedSender<Report>,
     http_port: u16,
-    wish: Option<CertificateWish>,
+    apps: BTreeMap<String, CertificateWish>,
     attempts: Attempts,
     entries: Vec<Entry>,
     /// Hosts whose certificates somebody wants anew.
@@ -168,14 +209,16 @@ impl Keeping {
         if let Some(why) = broken {
             tell(&certificates.reports, true, why);
         }
+        let wishes = certificates.wishes.into_iter();
         Self {
-            state: certificates.state,
             store,
             link: Link::new(certificates.edge, certificates.edge_events),
             wishes: certificates.wanted,
             reports: certificates.reports,
             http_port: certificates.http_port,
-            wish: None,
+            apps: wishes
+                .map(|(app, wish)| (app, wish.without_own()))
+                .collect(),
             attempts,
             entries: Vec::new(),
             forced: BTreeSet::new(),
@@ -197,18 +240,19 @@ impl Keeping {
         loop {
             self.load().await;
             self.show().await;
-            let plan = self.act().await;
-            self.speak(&plan);
-            self.answer(&plan);
+            let plans = self.act().await;
+            self.speak(&plans);
+            self.answer(&plans);
             self.settle_fresh();
             let now = Timestamp::now();
-            let sleep = plan.wake.map_or(LONGEST, |wake| {
+            let wake = plans.values().filter_map(|plan| plan.wake).min();
+            let sleep = wake.map_or(LONGEST, |wake| {
                 let left = wake.duration_since(now).max(SignedDuration::from_secs(1));
                 left.unsigned_abs().min(LONGEST)
             });
             tokio::select! {
-                wish = self.wishes.recv() => match wish {
-                    Some(wish) => self.wish(wish),
+                wanted = self.wishes.recv() => match wanted {
+                    Some((app, wish)) => self.wish(app, wish),
                     None => return,
                 },
                 asking = next(requests.as_ref()) => self.asked(asking),
@@ -276,54 +320,68 @@ impl Keeping {
             .retain(|entry| !gone.contains(&entry.stored.id));
     }
 
-    /// Order what is due, until nothing is; the last plan says what waits.
-    async fn act(&mut self) -> Plan {
-        let Some(wish) = self.wish.clone() else {
-            return Plan::default();
-        };
+    /// Order what is due for one app after the other, until nothing is; the last plan of each says what waits.
+    async fn act(&mut self) -> Plans {
+        let mut plans = Plans::new();
+        while let Some((app, wish)) = self.apps.iter().find(|(app, _)| !plans.contains_key(*app)) {
+            let (app, wish) = (app.clone(), wish.clone());
+            let plan = self.act_for(&app, &wish).await;
+            plans.insert(app, plan);
+            // An order takes its time, and meanwhile others come and go.
+            while let Ok((app, wish)) = self.wishes.try_recv() {
+                plans.remove(&app);
+                self.wish(app, wish);
+            }
+        }
+        self.forced.clear();
+        plans
+    }
+
+    async fn act_for(&mut self, app: &str, wish: &CertificateWish) -> Plan {
         let directory = directory(&wish.acme);
         loop {
             let now = Timestamp::now();
-            let names = self.names(&wish, now);
-            let alone = names.iter().map(|name| vec![name.clone()]);
+            let names = self.names(app, now);
             let wanted = Wanted {
-                apps: std::iter::once(wish.hosts.clone()).chain(alone).collect(),
-                directory: directory.clone(),
-                dns: wish.acme.dns.is_some() || !wish.acme.dns_program.is_empty(),
                 forced: self.forced.clone(),
+                ..wish.wanted(wish.hosts.clone(), names)
             };
             let stored = self.stored();
             let ids: BTreeSet<String> = stored.iter().map(|stored| stored.id.clone()).collect();
-            let others = demand::remembered(&wish.hosts, &self.attempts, now);
-            self.attempts.prune(
-                now,
-                |host| {
-                    [&wish.hosts, &names, &others]
-                        .iter()
-                        .any(|all| all.iter().any(|wanted| wanted == host))
-                },
-                |id| ids.contains(id),
-            );
+            self.prune(&ids, now);
             let entries = std::mem::take(&mut self.entries);
-            let mut desk = self.desk(&wish, &directory);
+            let mut desk = self.desk(wish, &directory);
             desk.ask_windows(&entries, now).await;
             let plan = plan(&wanted, &stored, desk.attempts, now);
             if plan.orders.is_empty() {
                 self.entries = entries;
-                self.forced.clear();
                 return plan;
             }
             for order in &plan.orders {
-                if self.is_allowed(order, &wish, &directory).await {
-                    let mut desk = self.desk(&wish, &directory);
+                if self.is_allowed(order, app, wish, &directory).await {
+                    let mut desk = self.desk(wish, &directory);
                     desk.carry_out(order, &entries).await;
                 }
+                for host in &order.hosts {
+                    self.forced.remove(host);
+                }
             }
-            self.forced.clear();
             self.entries = entries;
             self.load().await;
             self.show().await;
         }
+    }
+
+    /// Forget what was tried for hosts that nobody wants any more.
+    fn prune(&mut self, stored: &BTreeSet<String>, now: Timestamp) {
+        let own = self.own();
+        let mut known: BTreeSet<String> = own.iter().cloned().collect();
+        known.extend(demand::remembered(&own, &self.attempts, now));
+        for app in self.apps.keys() {
+            known.extend(self.names(app, now));
+        }
+        self.attempts
+            .prune(now, |host| known.contains(host), |id| stored.contains(id));
     }
 
     /// Show visitors what is stored.
@@ -332,9 +390,9 @@ impl Keeping {
             chain: entry.chain.clone(),
             key: entry.key.clone(),
         });
-        let own = self.wish.as_ref().and_then(|wish| wish.own.clone());
+        let own = self.apps.values().filter_map(|wish| wish.own.clone());
         let shown = Shown {
-            files: own.into_iter().chain(files).collect(),
+            files: own.chain(files).collect(),
             until: self.until(),
         };
         match self.link.show(shown).await {
@@ -351,7 +409,6 @@ impl Keeping {
 
     fn desk<'a>(&'a mut self, wish: &'a CertificateWish, directory: &'a str) -> Desk<'a> {
         Desk {
-            state: &self.state,
             store: &self.store,
             link: &mut self.link,
             attempts: &mut self.attempts,
@@ -389,9 +446,12 @@ impl Keeping {
         }
     }
 
-    /// What is wanted from now on. Somebody may have asked before anything was.
-    fn wish(&mut self, wish: CertificateWish) {
-        self.wish = Some(wish.without_own());
+    /// What an app wants from now on. Somebody may have asked before anything was.
+    fn wish(&mut self, app: String, wish: Option<CertificateWish>) {
+        match wish {
+            Some(wish) => self.apps.insert(app, wish.without_own()),
+            None => self.apps.remove(&app),
+        };
         let hosts = self.hosts();
         let asked = self.asking.iter().flat_map(|asking| asking.hosts(&hosts));
         let asked = asked.collect();
@@ -399,35 +459,78 @@ impl Keeping {
     }
 
     /// Tell those who asked what came of it.
-    fn answer(&mut self, plan: &Plan) {
-        let Some(wish) = &self.wish else {
-            return;
-        };
-        let directory = directory(&wish.acme);
+    fn answer(&mut self, plans: &Plans) {
         let stored = self.stored();
-        let hosts = self.hosts();
+        let now = Timestamp::now();
         for asking in std::mem::take(&mut self.asking) {
-            asking.answer(
-                &hosts,
-                &directory,
-                &stored,
-                (plan, &self.attempts),
-                Timestamp::now(),
-            );
+            // What is wanted comes in a moment.
+            if self.apps.is_empty() && !asking.is_look() {
+                self.asking.push(asking);
+                continue;
+            }
+            let hosts = asking.all(&self.hosts());
+            let told = |host: &String| self.told(host, plans, &stored, now);
+            let renewals = hosts.iter().map(told).collect();
+            asking.answer(renewals);
+        }
+    }
+
+    /// What came of one host's renewal.
+    fn told(&self, host: &str, plans: &Plans, stored: &[Stored], now: Timestamp) -> Renewal {
+        let found = self
+            .app_of(host)
+            .and_then(|app| Some((self.apps.get(app)?, plans.get(app)?)));
+        let (done, text) = match found {
+            None => (
+                false,
+                "no route of the app that runs has this host".to_owned(),
+            ),
+            Some((wish, plan)) => {
+                let best = plan::best(host, &directory(&wish.acme), stored, now);
+                match (plan.waits.get(host), self.attempts.failures.get(host), best) {
+                    (Some(wait), ..) => {
+                        let next = wait.until.map(|until| {
+                            format!("; next attempt {}", soon(until.duration_since(now)))
+                        });
+                        (false, format!("{}{}", wait.why, next.unwrap_or_default()))
+                    }
+                    // The former one serves, but it was not renewed.
+                    (None, Some(failure), _) => (false, failure.why.clone()),
+                    (None, None, Some(best)) => {
+                        (true, format!("a certificate until {}", day(best.ends)))
+                    }
+                    (None, None, None) => (false, "a wildcard of the app is for it".to_owned()),
+                }
+            }
+        };
+        Renewal {
+            host: host.to_owned(),
+            done,
+            text,
         }
     }
 
     /// Say what waits and why, each once.
-    fn speak(&mut self, plan: &Plan) {
+    fn speak(&mut self, plans: &Plans) {
         let now = Timestamp::now();
-        let directory = self.wish.as_ref().map(|wish| directory(&wish.acme));
-        let directory = directory.unwrap_or_default();
         let stored = self.stored();
+        let waits = |subject: &str| plans.values().any(|plan| plan.waits.contains_key(subject));
+        let serves = |subject: &str| {
+            let mut stored = stored.iter();
+            stored.any(|stored| stored.ends > now && stored.covers(subject))
+        };
         self.said
-            .retain(|subject, _| !plan.is_served(subject, &stored, now));
+            .retain(|subject, _| waits(subject) || !serves(subject));
         // Hosts that wait for the same are told in one line: an authority that is down is no hundred sentences.
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (host, wait) in &plan.waits {
+        let all = plans.iter().flat_map(|(app, plan)| {
+            let directory = self.apps.get(app).map(|wish| directory(&wish.acme));
+            let directory = directory.unwrap_or_default();
+            let waits = plan.waits.iter();
+            waits.map(move |(host, wait)| (directory.clone(), host, wait))
+        });
+        let all: Vec<_> = all.collect();
+        for (directory, host, wait) in all {
             if self.said.get(host) == Some(&wait.why) {
                 continue;
             }

@@ -10,6 +10,7 @@ mod progress;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::{Listing, Renewal};
 use crate::control;
 
 pub use app::{
@@ -85,6 +86,20 @@ pub enum Wish {
         /// How many; `None`: as the release says again.
         count: Option<u32>,
     },
+    /// To know the certificates of an app's hosts, or all that there are: [`Answer::Certificates`].
+    Certificates {
+        /// The app; `None`: of all.
+        app: Option<String>,
+    },
+    /// That the certificates of an app come anew, whether or not they are due: [`Answer::Renewals`].
+    RenewCertificates {
+        /// The app.
+        app: String,
+        /// For these hosts; none: for all of its routes.
+        hosts: Vec<String>,
+    },
+    /// That a certificate which an authority does not renew is shown: [`Answer::Certificates`], with it alone.
+    ImportCertificate(ImportedCertificate),
     /// That an app is no more: instances, releases, units, user.
     Remove {
         /// The app.
@@ -92,6 +107,23 @@ pub enum Wish {
         /// Its volumes and secrets, too.
         data: bool,
     },
+}
+
+/// A certificate that somebody has.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedCertificate {
+    /// PEM, the leaf first.
+    pub chain: String,
+    /// PEM, not encrypted.
+    pub key: String,
+}
+
+impl std::fmt::Debug for ImportedCertificate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ImportedCertificate")
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is to be deployed.
@@ -138,6 +170,10 @@ pub enum Answer {
     Apps(Vec<AppStatus>),
     /// Releases, the newest first.
     Releases(Vec<ReleaseInfo>),
+    /// Certificates, and hosts that wait for one.
+    Certificates(Box<Listing>),
+    /// What came of each host's renewal.
+    Renewals(Vec<Renewal>),
     /// What happens meanwhile. More lines follow.
     Progress(Progress),
     /// It was done.

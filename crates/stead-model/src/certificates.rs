@@ -1,9 +1,13 @@
 //! The certificates that the edge shows to visitors who come over TLS. Like the routing table they are
 //! replaced as a whole, never edited.
 
+mod listing;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use listing::{Listed, Listing, Pending, Renewal};
 
 /// All certificates. The edge swaps them in atomically.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

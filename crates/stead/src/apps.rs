@@ -1,6 +1,7 @@
 //! Apps on hosts, from the laptop: which app and which hosts are meant, what is asked of them.
 
 pub(crate) mod ask;
+pub(crate) mod certificates;
 pub(crate) mod deploy;
 mod interrupt;
 pub(crate) mod logs;

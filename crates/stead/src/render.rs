@@ -22,7 +22,8 @@ use anstream::AutoStream;
 use indicatif::ProgressBar;
 
 pub(crate) use certificates::{
-    certificates_json, certificates_text, imported, renewals_json, renewals_text,
+    certificates_json, certificates_of_hosts, certificates_of_hosts_json, certificates_text,
+    imported, renewals_json, renewals_of_hosts, renewals_of_hosts_json, renewals_text,
 };
 pub(crate) use edge::{cut_off, edge_status, upgraded};
 pub(crate) use facts::{check_json, check_text};

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stead_model::agent::{Answer, AppStatus, Progress};
+use stead_model::manifest::{Acme, Tls};
 use stead_model::plan::{self, Desired, Observed, Phase, Step, Wanted};
 use stead_model::release::{ProcessSpec, Release};
 use stead_model::routing::{Address, InstanceId, RoutingTable};
@@ -77,6 +78,8 @@ pub(super) struct App {
     watch: Option<watch::Watch>,
     /// What a person should know until the next change.
     notice: Option<String>,
+    /// The launch whose certificates are wanted.
+    certified: Option<u64>,
 }
 
 /// A launch of a release.
@@ -84,6 +87,9 @@ pub(super) struct App {
 struct Generation {
     release: Arc<Release>,
     wanted: Wanted,
+    /// Where certificates for its hosts come from, and how it is spoken to over TLS.
+    acme: Acme,
+    tls: Tls,
     variables: BTreeMap<String, String>,
     /// Memory of one instance as measured last, bytes, by process.
     measured: BTreeMap<String, u64>,
@@ -175,6 +181,7 @@ impl App {
             removed: false,
             watch: None,
             notice: None,
+            certified: None,
         }
     }
 

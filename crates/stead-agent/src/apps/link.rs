@@ -41,6 +41,7 @@ enum Request {
     Hear(UnboundedSender<News>),
     Parts(oneshot::Sender<BTreeMap<String, RoutingTable>>),
     Since(oneshot::Sender<Option<i64>>),
+    Command(EdgeCommand),
 }
 
 /// The way to the edge. Cheap to clone.
@@ -90,6 +91,12 @@ impl Link {
         since.await.ok().flatten()
     }
 
+    /// Say something about certificates. What is to hold until it is replaced is said again to an edge that begins anew; a question that no
+    /// edge hears is not answered.
+    pub(crate) fn command(&self, command: EdgeCommand) {
+        let _ = self.requests.send(Request::Command(command));
+    }
+
     /// Everything from now on.
     pub(crate) fn hear(&self, news: UnboundedSender<News>) {
         let _ = self.requests.send(Request::Hear(news));
@@ -121,6 +128,9 @@ struct State {
     hearers: Vec<UnboundedSender<News>>,
     /// Instances that were leaving when the edge was reached, and have requests yet.
     leaving: BTreeSet<InstanceId>,
+    /// The certificates, and the answers for authorities, that it was given last.
+    certificates: Option<EdgeCommand>,
+    challenges: Option<EdgeCommand>,
     /// When the edge began to serve, seconds since 1970.
     since: Option<i64>,
     /// Of the connection that there is.
@@ -155,6 +165,10 @@ impl State {
                 self.generation += 1;
                 let table = self.table();
                 self.put(&EdgeCommand::Publish(table));
+            }
+            let standing = [&self.certificates, &self.challenges];
+            for command in standing.map(Clone::clone).into_iter().flatten() {
+                self.put(&command);
             }
             self.next();
             if !self.talk(stream, &mut asked).await {
@@ -227,6 +241,16 @@ impl State {
                     let _ = news.send(News::Reached(self.leaving.clone()));
                 }
                 self.hearers.push(news);
+            }
+            Request::Command(command) => {
+                if connected {
+                    self.put(&command);
+                }
+                match command {
+                    EdgeCommand::Certificates(_) => self.certificates = Some(command),
+                    EdgeCommand::HttpChallenges(_) => self.challenges = Some(command),
+                    _ => {}
+                }
             }
             Request::Parts(answer) => {
                 let _ = answer.send(self.parts.clone());

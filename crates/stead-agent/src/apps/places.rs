@@ -105,6 +105,11 @@ impl Places {
         })
     }
 
+    /// Who reads what visitors are shown. `None`: this is no host yet.
+    pub(crate) fn edge_group(&self) -> Option<u32> {
+        id_of("/etc/group", EDGE_USER)
+    }
+
     /// The ids of the app's user and of the edge's group.
     fn ids(&self, app: &str) -> Result<(u32, u32), String> {
         let user = units::user(app);

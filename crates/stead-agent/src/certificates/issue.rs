@@ -2,7 +2,6 @@
 //! written down.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
@@ -41,7 +40,6 @@ const MOST_WINDOWS: usize = 200;
 
 /// Where orders are carried out.
 pub(super) struct Desk<'a> {
-    pub(super) state: &'a Path,
     pub(super) store: &'a Store,
     pub(super) link: &'a mut Link,
     pub(super) attempts: &'a mut Attempts,
@@ -185,7 +183,7 @@ impl Desk<'_> {
         let acme = &self.wish.acme;
         let external = match &acme.eab_kid {
             Some(kid) => {
-                let key = credential(self.state, "ACME_EAB_HMAC_KEY")
+                let key = credential(&self.wish.state, "ACME_EAB_HMAC_KEY")
                     .map_err(|failure| Trouble::new(Kind::Refused, failure.causes.join(": ")))?;
                 let key = base64url_bytes(&key).ok_or_else(|| {
                     Trouble::new(
@@ -210,7 +208,7 @@ impl Desk<'_> {
 
     async fn open(&self) -> Result<(Authority, Option<Arc<Records>>, Sign), Trouble> {
         let terms = self.terms()?;
-        let records = Records::open(&self.wish.acme, self.state)
+        let records = Records::open(self.wish)
             .map_err(|failure| Trouble::new(Kind::Refused, failure.causes.join(": ")))?;
         let random = listener::random::<16>().map_err(|error| {
             Trouble::new(Kind::Unavailable, format!("no random numbers: {error}"))

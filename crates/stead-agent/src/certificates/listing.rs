@@ -1,141 +1,150 @@
 //! What `stead cert ls` shows, and what `stead cert import` does: with the files alone, whether or not a program keeps
 //! them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use stead_model::agent::{CertificateStatus, ImportedCertificate};
+use stead_model::certificates::{Listed, Listing, Pending};
 
 use super::attempts::Attempts;
 use super::by_name::ByName;
-use super::request;
+use super::plan::{Stored, plan};
 use super::store::{Entry, Store};
-
-/// Everything that is known of certificates.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// Those that are stored, by their hosts.
-    pub certificates: Vec<Listed>,
-    /// Hosts that wait for one.
-    pub pending: Vec<Pending>,
-    /// What is stored and cannot be used: where, and why.
-    pub broken: Vec<(PathBuf, String)>,
-}
-
-impl Listing {
-    /// What somebody should see to, each in a sentence: certificates that have ended or are about to, hosts without one, entries that
-    /// cannot be used. Nothing, when all is well.
-    pub fn concerns(&self, now: Timestamp) -> Vec<String> {
-        let certificates = self.certificates.iter().filter(|listed| !listed.replaced);
-        let ending = certificates.filter_map(|listed| {
-            let concern = listed.concern(now)?;
-            Some(format!(
-                "the certificate for `{}`: {concern}",
-                listed.hosts.join("`, `")
-            ))
-        });
-        let pending = self
-            .pending
-            .iter()
-            .map(|pending| format!("no new certificate for `{}`: {}", pending.host, pending.why));
-        let broken = self
-            .broken
-            .iter()
-            .map(|(path, why)| format!("`{}` cannot be used: {why}", path.display()));
-        ending.chain(pending).chain(broken).collect()
-    }
-}
-
-impl Listed {
-    /// That its end is near, or was; from 14 days before it, or a quarter of its life when that is less.
-    pub fn concern(&self, now: Timestamp) -> Option<String> {
-        let day = self.ends.strftime("%Y-%m-%d");
-        let do_something = match &self.directory {
-            Some(_) => "it should have been renewed by now",
-            None => "import another one, or let an authority's take its place",
-        };
-        match self.ends <= now {
-            true => Some("it has ended: visitors are warned of it".to_owned()),
-            false => self
-                .ending
-                .then(|| format!("it ends on {day}; {do_something}")),
-        }
-    }
-}
-
-/// A stored certificate.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The hosts that it is for.
-    pub hosts: Vec<String>,
-    /// Who issued it, as it says itself.
-    pub issuer: String,
-    /// From when it is valid.
-    pub begins: Timestamp,
-    /// Until when.
-    pub ends: Timestamp,
-    /// When it is renewed.
-    pub renewed: Timestamp,
-    /// The authority's directory; `None`: it was imported.
-    pub directory: Option<String>,
-    /// Another one for its hosts lasts longer.
-    pub replaced: bool,
-    /// Its end is near.
-    pub ending: bool,
-    /// The chain's file.
-    pub chain: PathBuf,
-    /// The key's file.
-    pub key: PathBuf,
-}
-
-/// A host that waits for a certificate.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// The host.
-    pub host: String,
-    /// Why it has none, for a person.
-    pub why: String,
-    /// How many times in a row it failed so.
-    pub times: u32,
-    /// The next attempt.
-    pub next: Timestamp,
-}
+use super::{CertificateWish, request, soon};
 
 /// What is stored below a state directory, at `now`.
 pub fn list(state: &Path, now: Timestamp) -> io::Result<Listing> {
-    let store = Store::at(state);
-    let (entries, broken) = store.load()?;
-    let (attempts, unreadable) = Attempts::read(store.directory());
-    let by_name = ByName::new(entries.iter().map(|entry| &entry.stored));
-    let mut certificates: Vec<Listed> = entries
-        .iter()
-        .map(|entry| listed(entry, &attempts, &by_name, now))
-        .collect();
-    certificates.sort_by(|a, b| (&a.hosts, b.ends).cmp(&(&b.hosts, a.ends)));
-    let pending = attempts.failures.iter().map(|(host, failure)| Pending {
-        host: host.clone(),
-        why: failure.why.clone(),
-        times: failure.times,
-        next: failure.until(now),
-    });
-    let mut broken: Vec<(PathBuf, String)> = broken
-        .into_iter()
-        .map(|broken| (broken.path, broken.why))
-        .collect();
-    broken.extend(unreadable);
-    Ok(Listing {
-        certificates,
-        pending: pending.collect(),
-        broken,
-    })
+    Known::at(state).listing(now)
 }
 
-/// Store a certificate of the user's own: two PEM texts. It is shown to visitors in place of one that ends earlier, and not
+/// What is stored, for whoever asks often: only what has changed is read again.
+#[derive(Debug)]
+pub struct Known {
+    store: Store,
+    entries: Vec<Entry>,
+}
+
+impl Known {
+    /// Below a state directory. Nothing is read yet.
+    pub fn at(state: &Path) -> Self {
+        Self {
+            store: Store::at(state),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Everything, at `now`.
+    pub fn listing(&mut self, now: Timestamp) -> io::Result<Listing> {
+        let broken = self.store.reload(&mut self.entries)?;
+        let (attempts, unreadable) = Attempts::read(self.store.directory());
+        let by_name = ByName::new(self.entries.iter().map(|entry| &entry.stored));
+        let mut certificates: Vec<Listed> = self
+            .entries
+            .iter()
+            .map(|entry| listed(entry, &attempts, &by_name, now))
+            .collect();
+        certificates.sort_by(|a, b| (&a.hosts, b.ends).cmp(&(&b.hosts, a.ends)));
+        let pending = attempts.failures.iter().map(|(host, failure)| Pending {
+            host: host.clone(),
+            why: failure.why.clone(),
+            times: failure.times,
+            next: failure.until(now),
+        });
+        let mut broken: Vec<(PathBuf, String)> = broken
+            .into_iter()
+            .map(|broken| (broken.path, broken.why))
+            .collect();
+        broken.extend(unreadable);
+        Ok(Listing {
+            certificates,
+            pending: pending.collect(),
+            broken,
+        })
+    }
+
+    /// How it stands with each host of an app, at `now`: the certificate that visitors are shown, and what somebody should see to.
+    pub fn of(
+        &mut self,
+        wish: &CertificateWish,
+        now: Timestamp,
+    ) -> io::Result<Vec<CertificateStatus>> {
+        self.store.reload(&mut self.entries)?;
+        let (attempts, _) = Attempts::read(self.store.directory());
+        let ordered = wish.clone().without_own();
+        let stored: Vec<Stored> = self
+            .entries
+            .iter()
+            .map(|entry| entry.stored.clone())
+            .collect();
+        let plan = plan(
+            &ordered.wanted(ordered.hosts.clone(), Vec::new()),
+            &stored,
+            &attempts,
+            now,
+        );
+        let own = wish.own_leaf();
+        let of_authority: BTreeSet<&String> = ordered.hosts.iter().collect();
+        let by_name = ByName::new(&stored);
+        let hosts = wish.hosts.iter();
+        Ok(hosts
+            .map(|host| {
+                let mut status = CertificateStatus {
+                    host: host.clone(),
+                    ..CertificateStatus::default()
+                };
+                if let (Some(own), false) = (&own, of_authority.contains(host)) {
+                    status.issuer = Some(own.issuer.clone());
+                    status.ends = Some(own.ends.as_second());
+                    status.problem = own.concern(now);
+                    return status;
+                }
+                let shown = by_name
+                    .covering(host)
+                    .max_by_key(|stored| (stored.ends, &stored.id));
+                let entry = shown.and_then(|shown| {
+                    let mut entries = self.entries.iter();
+                    entries.find(|entry| entry.stored.id == shown.id)
+                });
+                let listed = entry.map(|entry| listed(entry, &attempts, &by_name, now));
+                if let Some(listed) = &listed {
+                    status.issuer = Some(listed.issuer.clone());
+                    status.ends = Some(listed.ends.as_second());
+                    status.renewed = listed
+                        .directory
+                        .as_ref()
+                        .map(|_| listed.renewed.as_second());
+                }
+                status.problem = match plan.waits.get(host) {
+                    Some(wait) => Some(match wait.until {
+                        Some(until) => format!(
+                            "{}; next attempt {}",
+                            wait.why,
+                            soon(until.duration_since(now))
+                        ),
+                        None => wait.why.clone(),
+                    }),
+                    None => listed.and_then(|listed| listed.concern(now)),
+                };
+                status
+            })
+            .collect())
+    }
+}
+
+/// Store a certificate of the user's own. It is shown to visitors in place of one that ends earlier, and not
 /// renewed.
-pub fn import(state: &Path, chain: &str, key: &str, now: Timestamp) -> Result<Listed, String> {
-    let store =
-        Store::open(state).map_err(|error| format!("cannot use `{}`: {error}", state.display()))?;
-    let entry = store.put(chain, key, None, now)?;
+pub fn import(
+    state: &Path,
+    readers: Option<u32>,
+    imported: &ImportedCertificate,
+    now: Timestamp,
+) -> Result<Listed, String> {
+    let store = Store::open(state, readers)
+        .map_err(|error| format!("cannot use `{}`: {error}", state.display()))?;
+    let entry = store.put(&imported.chain, &imported.key, None, now)?;
     request::look(state);
     let by_name = ByName::new([&entry.stored]);
     Ok(listed(&entry, &Attempts::default(), &by_name, now))
@@ -166,7 +175,7 @@ mod tests {
     #[test]
     fn from_fourteen_days_before_its_end_a_certificate_is_a_concern_and_never_before() {
         let state = tempfile::tempdir().unwrap();
-        let store = Store::open(state.path()).unwrap();
+        let store = Store::open(state.path(), None).unwrap();
         let mut params = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 4, 1);

@@ -215,12 +215,6 @@ fn order_app(
 }
 
 impl Plan {
-    /// It has a certificate, and waits for nothing.
-    pub(crate) fn is_served(&self, host: &str, stored: &[Stored], now: Timestamp) -> bool {
-        let serves = |stored: &Stored| stored.ends > now && stored.covers(host);
-        !self.waits.contains_key(host) && stored.iter().any(serves)
-    }
-
     fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }

@@ -7,11 +7,10 @@ mod program;
 mod route53;
 mod signing;
 
-use std::path::Path;
-
 use jiff::Timestamp;
-use stead_model::manifest::{Acme, DnsProvider};
+use stead_model::manifest::DnsProvider;
 
+use super::CertificateWish;
 use super::credentials::credential;
 use super::http;
 use crate::state::Failure;
@@ -27,16 +26,16 @@ pub(crate) enum Records {
 
 impl Records {
     /// As `[acme]` says; `None`: nobody. Credentials come from `<state>/secrets` or the environment.
-    pub(crate) fn open(acme: &Acme, state: &Path) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(wish: &CertificateWish) -> Result<Option<Self>, Failure> {
+        let acme = &wish.acme;
         if !acme.dns_program.is_empty() {
-            let program = program::Program::new(&acme.dns_program);
-            return Ok(Some(Self::Program(program)));
+            return Ok(Some(Self::Program(program::Program::of(wish))));
         }
         let Some(provider) = acme.dns else {
             return Ok(None);
         };
         let agent = http::agent(None).map_err(|why| Failure::new("cannot use HTTPS", why))?;
-        let secret = |name: &str| credential(state, name);
+        let secret = |name: &str| credential(&wish.state, name);
         Ok(Some(match provider {
             DnsProvider::Cloudflare => Self::Cloudflare(cloudflare::Cloudflare {
                 agent,

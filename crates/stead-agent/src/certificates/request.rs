@@ -6,14 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use stead_model::certificates::Renewal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
-
-use super::attempts::Attempts;
-use super::plan::{Plan, Stored, best};
-use super::soon;
 
 const SOCKET: &str = "keeper.sock";
 /// The longest request, bytes.
@@ -30,17 +26,6 @@ enum Request {
     Renew(Vec<String>),
     /// Something was imported.
     Look,
-}
-
-/// What came of one host's renewal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Renewal {
-    /// The host.
-    pub host: String,
-    /// It has a certificate, and waits for none.
-    pub done: bool,
-    /// For a person.
-    pub text: String,
 }
 
 /// Why nothing could be asked.
@@ -171,48 +156,22 @@ impl Asking {
         }
     }
 
-    /// Tell what came of it.
-    pub(super) fn answer(
-        self,
-        wanted: &[String],
-        directory: &str,
-        stored: &[Stored],
-        (plan, attempts): (&Plan, &Attempts),
-        now: Timestamp,
-    ) {
-        let hosts = match &self.request {
+    /// Nothing is to come anew.
+    pub(super) fn is_look(&self) -> bool {
+        matches!(self.request, Request::Look)
+    }
+
+    /// All that are meant, wanted or not.
+    pub(super) fn all(&self, wanted: &[String]) -> Vec<String> {
+        match &self.request {
             Request::Look => Vec::new(),
             Request::Renew(hosts) if hosts.is_empty() => wanted.to_vec(),
             Request::Renew(hosts) => hosts.clone(),
-        };
-        let renewals: Vec<Renewal> = hosts
-            .into_iter()
-            .map(|host| {
-                let (done, text) =
-                    match (plan.waits.get(&host), best(&host, directory, stored, now)) {
-                        _ if !wanted.contains(&host) => (
-                            false,
-                            "no route of the app that runs has this host".to_owned(),
-                        ),
-                        (None, _) if attempts.failures.contains_key(&host) => {
-                            // The former one serves, but it was not renewed.
-                            (false, attempts.failures[&host].why.clone())
-                        }
-                        (Some(wait), _) => {
-                            let next = wait.until.map(|until| {
-                                format!("; next attempt {}", soon(until.duration_since(now)))
-                            });
-                            (false, format!("{}{}", wait.why, next.unwrap_or_default()))
-                        }
-                        (None, Some(best)) => {
-                            let text = format!("a certificate until {}", super::day(best.ends));
-                            (true, text)
-                        }
-                        (None, None) => (false, "a wildcard of the app is for it".to_owned()),
-                    };
-                Renewal { host, done, text }
-            })
-            .collect();
+        }
+    }
+
+    /// Tell what came of it.
+    pub(super) fn answer(self, renewals: Vec<Renewal>) {
         let Ok(mut line) = serde_json::to_vec(&renewals) else {
             return;
         };

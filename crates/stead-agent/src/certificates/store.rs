@@ -1,20 +1,20 @@
 //! Certificates on disk: a directory for each, which appears whole by a rename and is never changed after.
 //!
 //! ```text
-//! certificates/                       0700
+//! certificates/                       0700; on a host 0710, of the edge's group
 //!   attempts.json                     what was tried (`attempts`)
 //!   accounts/<hash>.json              an authority's account, with its key
 //!   orders/<hash>.json                an order that is under way, with its key (`pending`)
 //!   self-signed.pem  self-signed.key  shown until there is a certificate (`temporary`)
 //!   entries/<host>.<time>.<random>/   one certificate
-//!     chain.pem  key.pem  entry.json  each 0600
+//!     chain.pem  key.pem  entry.json  each 0600; on a host the first two 0640, of the edge's group
 //! ```
 //!
 //! What cannot be read costs its own entry and nothing else.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -43,6 +43,8 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     directory: PathBuf,
+    /// The group that may read certificates with their keys, and nothing else of it.
+    readers: Option<u32>,
 }
 
 /// A certificate that was read and whose key belongs to it.
@@ -74,34 +76,71 @@ struct Facts {
 }
 
 impl Store {
-    /// The store below a state directory, made if need be.
-    pub(crate) fn open(state: &Path) -> io::Result<Self> {
+    /// The store below a state directory, made if need be. `readers`: a group that may read certificates and keys; it passes through the
+    /// directories without seeing what else is there.
+    pub(crate) fn open(state: &Path, readers: Option<u32>) -> io::Result<Self> {
         let directory = state.join("certificates");
-        for path in [state, &directory, &directory.join(ENTRIES)] {
+        let entries = directory.join(ENTRIES);
+        for path in [state, &directory, &entries] {
             DirBuilder::new().mode(0o700).recursive(true).create(path)?;
         }
+        let store = Self { directory, readers };
         // It may have been copied here, and be open to others.
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))?;
-        Ok(Self { directory })
+        let mode = if readers.is_some() { 0o710 } else { 0o700 };
+        store.own(&store.directory, mode)?;
+        if readers.is_some() {
+            store.own(&entries, mode)?;
+            // The group may have another number than it had.
+            for entry in store.paths()? {
+                store.share_entry(&entry)?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// Let the readers, if there are any, read a file of ours.
+    pub(super) fn share(&self, path: &Path) -> io::Result<()> {
+        match self.readers {
+            Some(_) => self.own(path, 0o640),
+            None => Ok(()),
+        }
+    }
+
+    fn share_entry(&self, entry: &Path) -> io::Result<()> {
+        if self.readers.is_none() {
+            return Ok(());
+        }
+        for name in [CHAIN, KEY] {
+            match self.share(&entry.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.own(entry, 0o710)
+    }
+
+    /// Of the readers' group, with this mode. First the group: nobody else gets it in between.
+    fn own(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let is = std::fs::metadata(path)?;
+        if let Some(readers) = self.readers.filter(|readers| *readers != is.gid()) {
+            lchown(path, None, Some(readers))?;
+        }
+        match is.mode() & 0o7777 == mode {
+            true => Ok(()),
+            false => std::fs::set_permissions(path, Permissions::from_mode(mode)),
+        }
     }
 
     /// The same for whoever only looks.
     pub(crate) fn at(state: &Path) -> Self {
         Self {
             directory: state.join("certificates"),
+            readers: None,
         }
     }
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    /// Every certificate, in the order of their names; what is wrong with others.
-    pub(crate) fn load(&self) -> io::Result<(Vec<Entry>, Vec<Broken>)> {
-        let mut entries = Vec::new();
-        let broken = self.reload(&mut entries)?;
-        Ok((entries, broken))
     }
 
     /// Keep a certificate and its key. On an error nothing is there that was not before.
@@ -129,6 +168,7 @@ impl Store {
             write_new(&aside.join(CHAIN), chain.as_bytes())?;
             write_new(&aside.join(KEY), key.as_bytes())?;
             write_new(&aside.join(FACTS), &serde_json::to_vec_pretty(&facts)?)?;
+            self.share_entry(&aside)?;
             File::open(&aside)?.sync_all()?;
             std::fs::rename(&aside, &path).inspect_err(|_| {
                 let _ = std::fs::remove_dir_all(&aside);

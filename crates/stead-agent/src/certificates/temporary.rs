@@ -15,17 +15,11 @@ const LIFE: SignedDuration = SignedDuration::from_hours(14 * 24);
 impl Keeping {
     /// What is shown for hosts without a certificate.
     pub(super) fn until(&mut self) -> Vec<CertificateFiles> {
-        let Some(wish) = self
-            .wish
-            .as_ref()
-            .filter(|wish| wish.until == Until::SelfSigned)
-        else {
-            return Vec::new();
-        };
+        let wishes = self.apps.values();
+        let wishes = wishes.filter(|wish| wish.until == Until::SelfSigned);
         let stored = self.entries.iter().map(|entry| &entry.stored);
-        let missing: Vec<String> = wish
-            .hosts
-            .iter()
+        let missing: Vec<String> = wishes
+            .flat_map(|wish| &wish.hosts)
             .filter(|host| !host.starts_with('*') && !stored.clone().any(|one| one.covers(host)))
             .cloned()
             .collect();
@@ -33,7 +27,13 @@ impl Keeping {
             return Vec::new();
         }
         match provide(self.store.directory(), &missing, Timestamp::now()) {
-            Ok(files) => vec![files],
+            Ok(files) => {
+                for path in [&files.chain, &files.key] {
+                    // Whoever cannot be given it does not get it.
+                    let _ = self.store.share(path);
+                }
+                vec![files]
+            }
             Err(why) => {
                 let text = format!("cannot make a self-signed certificate: {why}");
                 self.say_once("until", true, text);

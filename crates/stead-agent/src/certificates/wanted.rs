@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::attempts::Kind;
 use super::demand::{self, Judgement};
-use super::plan::{Order, Stored};
+use super::plan::{Order, Stored, matches};
 use super::{CertificateWish, Keeping};
 
 /// So many names are seen to in one go; then what is due comes first.
@@ -34,7 +34,11 @@ impl Keeping {
     /// An error: not for so long.
     async fn want(&mut self, host: &str) -> Result<(), Duration> {
         let now = Timestamp::now();
-        let wish = self.wish.as_ref().ok_or(NOTHING)?;
+        if self.apps.is_empty() {
+            return Err(NOTHING);
+        }
+        let app = self.demanding(host).ok_or(NO)?.to_owned();
+        let wish = self.apps.get(&app).ok_or(NOTHING)?;
         let rate = wish.acme.on_demand.as_ref().ok_or(NO)?.rate;
         let stored = self.stored();
         let serves = |stored: &Stored| stored.ends > now && stored.covers(host);
@@ -42,7 +46,7 @@ impl Keeping {
             // It has come meanwhile.
             return Ok(());
         }
-        match demand::judge(host, &wish.hosts, rate, &stored, &self.attempts, now) {
+        match demand::judge(host, &self.own(), rate, &stored, &self.attempts, now) {
             Judgement::Ask => {}
             Judgement::Refuse { within, why } => {
                 if let Some(why) = why {
@@ -51,7 +55,7 @@ impl Keeping {
                 return Err(within);
             }
         }
-        match self.ask(host).await {
+        match self.ask(&app, host).await {
             Ok(true) => {
                 self.fresh.insert(host.to_owned());
                 Ok(())
@@ -65,10 +69,10 @@ impl Keeping {
     }
 
     /// Whether the app allows a certificate for this domain, or why it did not say.
-    async fn ask(&mut self, host: &str) -> Result<bool, String> {
+    async fn ask(&mut self, app: &str, host: &str) -> Result<bool, String> {
         let silent =
             |why| format!("the app was asked whether `{host}` may have a certificate: {why}");
-        let wish = self.wish.as_ref();
+        let wish = self.apps.get(app);
         let on_demand = wish.and_then(|wish| Some((&wish.ask_host, wish.acme.on_demand.as_ref()?)));
         let Some((ask_host, on_demand)) = on_demand else {
             return Err(silent("nothing says where".to_owned()));
@@ -88,6 +92,7 @@ impl Keeping {
     pub(super) async fn is_allowed(
         &mut self,
         order: &Order,
+        app: &str,
         wish: &CertificateWish,
         directory: &str,
     ) -> bool {
@@ -97,7 +102,7 @@ impl Keeping {
         if wish.hosts.contains(host) || self.fresh.contains(host) {
             return true;
         }
-        let failure = match self.ask(host).await {
+        let failure = match self.ask(app, host).await {
             Ok(true) => return true,
             Ok(false) => (
                 Kind::Refused,
@@ -113,24 +118,53 @@ impl Keeping {
         false
     }
 
-    /// The domains that no route names and that have, or are about to have, a certificate.
-    pub(super) fn names(&self, wish: &CertificateWish, now: Timestamp) -> Vec<String> {
-        if wish.acme.on_demand.is_none() {
+    /// The hosts of the routes of all apps.
+    pub(super) fn own(&self) -> Vec<String> {
+        let wishes = self.apps.values();
+        wishes.flat_map(|wish| wish.hosts.iter().cloned()).collect()
+    }
+
+    /// The app that is asked about a domain which no route names: the one that has a wildcard for it, else the first that is to be asked.
+    pub(super) fn demanding(&self, host: &str) -> Option<&str> {
+        let asked = |wish: &CertificateWish| wish.acme.on_demand.is_some();
+        let mut apps = self.apps.iter().filter(|(_, wish)| asked(wish));
+        let first = apps.clone().next();
+        let covers = |wish: &CertificateWish| wish.hosts.iter().any(|name| matches(name, host));
+        let found = apps.find(|(_, wish)| covers(wish)).or(first);
+        found.map(|(app, _)| app.as_str())
+    }
+
+    /// The app that a host is of: by its routes, or because it is asked about it.
+    pub(super) fn app_of(&self, host: &str) -> Option<&str> {
+        let has = |wish: &CertificateWish| wish.hosts.iter().any(|own| own == host);
+        let named = self.apps.iter().find(|(_, wish)| has(wish));
+        if let Some((app, _)) = named {
+            return Some(app);
+        }
+        let app = self.demanding(host)?;
+        let known = self.names(app, Timestamp::now());
+        known.iter().any(|name| name == host).then_some(app)
+    }
+
+    /// The domains that no route names, that have, or are about to have, a certificate, and about which this app is asked.
+    pub(super) fn names(&self, app: &str, now: Timestamp) -> Vec<String> {
+        let wish = self.apps.get(app);
+        if wish.is_none_or(|wish| wish.acme.on_demand.is_none()) {
             return Vec::new();
         }
-        let stored = self.stored();
-        let known = demand::names(&wish.hosts, &stored, now).map(str::to_owned);
-        known.chain(self.fresh.iter().cloned()).collect()
+        let (stored, own) = (self.stored(), self.own());
+        let known = demand::names(&own, &stored, now).map(str::to_owned);
+        known
+            .chain(self.fresh.iter().cloned())
+            .filter(|name| self.demanding(name) == Some(app))
+            .collect()
     }
 
     /// Every host that somebody may ask about.
     pub(super) fn hosts(&self) -> Vec<String> {
-        let Some(wish) = &self.wish else {
-            return Vec::new();
-        };
-        let mut hosts = wish.hosts.clone();
-        hosts.extend(self.names(wish, Timestamp::now()));
-        hosts
+        let now = Timestamp::now();
+        let names = self.apps.keys().flat_map(|app| self.names(app, now));
+        self.own().into_iter().chain(names).collect()
     }
 
     /// The visitors whose domain did not come to a certificate need not wait.
@@ -150,9 +184,8 @@ impl Keeping {
 
     /// A certificate of a domain that was not renewed, and that has ended long ago.
     pub(super) fn is_forgotten(&self, stored: &Stored, now: Timestamp) -> bool {
-        let wish = self.wish.as_ref();
-        wish.is_some_and(|wish| {
-            wish.acme.on_demand.is_some() && demand::is_forgotten(stored, &wish.hosts, now)
-        })
+        let mut wishes = self.apps.values();
+        wishes.any(|wish| wish.acme.on_demand.is_some())
+            && demand::is_forgotten(stored, &self.own(), now)
     }
 }

@@ -11,7 +11,12 @@ impl Wish {
     /// It is answered with progress, and a client that goes away has given up.
     pub fn takes_long(&self) -> bool {
         match self {
-            Self::Status | Self::Apps | Self::Releases { .. } => false,
+            Self::Status
+            | Self::Apps
+            | Self::Releases { .. }
+            | Self::Certificates { .. }
+            | Self::RenewCertificates { .. }
+            | Self::ImportCertificate(_) => false,
             Self::Deploy(_)
             | Self::Rollback { .. }
             | Self::Restart { .. }
@@ -23,10 +28,12 @@ impl Wish {
     /// The app that it is about.
     pub fn app(&self) -> Option<&str> {
         match self {
-            Self::Status | Self::Apps => None,
+            Self::Status | Self::Apps | Self::ImportCertificate(_) => None,
+            Self::Certificates { app } => app.as_deref(),
             Self::Deploy(Deploy { app, .. })
             | Self::Rollback { app, .. }
             | Self::Releases { app }
+            | Self::RenewCertificates { app, .. }
             | Self::Restart { app, .. }
             | Self::Scale { app, .. }
             | Self::Remove { app, .. } => Some(app),

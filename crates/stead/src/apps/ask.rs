@@ -136,9 +136,12 @@ pub(crate) fn status(wanted: Where, json: bool, terminal: &Terminal) -> Result<E
         true => terminal.raw(apps::status_json(&all).as_bytes()),
         false => terminal.out(&apps::status(&all, now)),
     }
-    let well = all
-        .iter()
-        .all(|(_, status)| status.release.is_some() && status.problems.is_empty());
+    let well = all.iter().all(|(_, status)| {
+        let mut certificates = status.certificates.iter();
+        status.release.is_some()
+            && status.problems.is_empty()
+            && certificates.all(|certificate| certificate.problem.is_none())
+    });
     match well {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
@@ -168,7 +171,7 @@ pub(crate) fn releases(
     Ok(ExitCode::SUCCESS)
 }
 
-fn refused(session: &Session, causes: Vec<String>) -> Problem {
+pub(super) fn refused(session: &Session, causes: Vec<String>) -> Problem {
     Problem {
         causes,
         ..Problem::new(format!("cannot ask the agent of `{}`", session.target()))

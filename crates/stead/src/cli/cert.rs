@@ -1,11 +1,13 @@
-//! `stead cert`: the certificates of an app that is served to the world.
+//! `stead cert`: the certificates of an app that is served to the world, from here or from hosts.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use stead_agent::certificates::{self, Unasked};
+use stead_model::agent::ImportedCertificate;
 
+use crate::apps::{Place, Where, certificates as on_hosts};
 use crate::problem::{Problem, because};
 use crate::render::{self, Terminal};
 use crate::source;
@@ -17,7 +19,8 @@ use crate::source;
     after_help = "Examples:
   stead cert ls                            what there is, until when, and what is missing why
   stead cert renew                         get all of them anew, whether or not they are due
-  stead cert import chain.pem key.pem      use a certificate of your own"
+  stead cert import chain.pem key.pem      use a certificate of your own
+  stead cert ls --on deploy@203.0.113.5    those of the app on a host"
 )]
 pub(super) struct Arguments {
     /// The app's source
@@ -25,8 +28,20 @@ pub(super) struct Arguments {
     dir: PathBuf,
 
     /// Where certificates are kept [default: .stead in DIR]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "on")]
     state: Option<PathBuf>,
+
+    /// Hosts that the app was deployed to, or names of `[hosts]` in stead.toml, instead of this machine
+    #[arg(long, global = true, value_name = "HOST", value_delimiter = ',')]
+    on: Vec<String>,
+
+    /// The app on those hosts [default: that of DIR]
+    #[arg(long, global = true, value_name = "NAME", requires = "on")]
+    app: Option<String>,
+
+    /// A configuration for ssh instead of yours (`ssh -F`)
+    #[arg(long, global = true, value_name = "PATH", requires = "on")]
+    ssh_config: Option<PathBuf>,
 
     #[command(subcommand)]
     act: Act,
@@ -40,7 +55,7 @@ enum Act {
         #[arg(long)]
         json: bool,
     },
-    /// Renew now; `stead up --public` must be running
+    /// Renew now; here, `stead up --public` must be running
     Renew {
         /// Only for these hosts
         #[arg(value_name = "HOST")]
@@ -59,6 +74,22 @@ enum Act {
 }
 
 pub(super) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    if !arguments.on.is_empty() {
+        let wanted = Where {
+            option: "stead cert ls --on",
+            app: arguments.app.clone(),
+            hosts: arguments.on.clone(),
+            ssh_config: arguments.ssh_config.clone(),
+        };
+        let place = Place::find(&arguments.dir, wanted)?;
+        return match &arguments.act {
+            Act::Ls { json } => on_hosts::list(&place, *json, terminal),
+            Act::Renew { hosts, json } => on_hosts::renew(&place, lower(hosts), *json, terminal),
+            Act::Import { chain, key } => {
+                on_hosts::import(&place, &read(chain, key)?, chain, terminal)
+            }
+        };
+    }
     let state = match &arguments.state {
         Some(state) => state.clone(),
         None => source::directory(&arguments.dir, "cert ls")?.join(source::STATE),
@@ -89,7 +120,7 @@ fn renew(
     json: bool,
     terminal: &Terminal,
 ) -> Result<ExitCode, Problem> {
-    let hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    let hosts = lower(hosts);
     let act = "cannot renew certificates";
     let renewals = certificates::renew(state, &hosts).map_err(|unasked| match unasked {
         Unasked::NotRunning => Problem::new(act)
@@ -110,23 +141,35 @@ fn renew(
     })
 }
 
+/// What is to be imported.
+fn read(chain: &Path, key: &Path) -> Result<ImportedCertificate, Problem> {
+    let text = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            let cause = format!("cannot read `{}`: {}", path.display(), because(&error));
+            Problem::new(format!("cannot import `{}`", chain.display())).cause(cause)
+        })
+    };
+    Ok(ImportedCertificate {
+        chain: text(chain)?,
+        key: text(key)?,
+    })
+}
+
+/// As names are kept.
+fn lower(hosts: &[String]) -> Vec<String> {
+    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
+}
+
 fn import(
     state: &Path,
     chain: &Path,
     key: &Path,
     terminal: &Terminal,
 ) -> Result<ExitCode, Problem> {
-    let act = || format!("cannot import `{}`", chain.display());
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| {
-            let cause = format!("cannot read `{}`: {}", path.display(), because(&error));
-            Problem::new(act()).cause(cause)
-        })
-    };
-    let (chain_text, key_text) = (read(chain)?, read(key)?);
+    let imported = read(chain, key)?;
     let now = Timestamp::now();
-    let listed = certificates::import(state, &chain_text, &key_text, now)
-        .map_err(|why| Problem::new(act()).cause(why))?;
+    let listed = certificates::import(state, None, &imported, now)
+        .map_err(|why| Problem::new(format!("cannot import `{}`", chain.display())).cause(why))?;
     terminal.out(&render::imported(&listed, now));
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use stead_agent::certificates::{Listed, Listing, Renewal};
+use stead_model::certificates::{Listed, Listing, Renewal};
 
 use super::text::{ERROR, FAINT, GOOD, STRONG, WARNING, shown, styled};
 
@@ -51,6 +51,21 @@ pub(crate) fn certificates_text(listing: &Listing, now: Timestamp) -> String {
     text
 }
 
+/// The same of hosts.
+pub(crate) fn certificates_of_hosts(all: &[(String, Listing)], now: Timestamp) -> String {
+    on_each(all, |listing| certificates_text(listing, now))
+}
+
+/// Each host's text below its name.
+fn on_each<T>(all: &[(String, T)], text: impl Fn(&T) -> String) -> String {
+    let mut whole = String::new();
+    for (host, one) in all {
+        let _ = writeln!(whole, "{}:", shown(host));
+        whole.push_str(&text(one));
+    }
+    whole
+}
+
 /// What was imported.
 pub(crate) fn imported(listed: &Listed, now: Timestamp) -> String {
     certificate(listed, now)
@@ -88,6 +103,20 @@ fn certificate(listed: &Listed, now: Timestamp) -> String {
 
 /// For a program.
 pub(crate) fn certificates_json(listing: &Listing) -> String {
+    format!("{:#}\n", facts(listing))
+}
+
+/// The same of hosts.
+pub(crate) fn certificates_of_hosts_json(all: &[(String, Listing)]) -> String {
+    let hosts = all.iter().map(|(host, listing)| {
+        let mut facts = facts(listing);
+        facts["host"] = json!(host);
+        facts
+    });
+    format!("{:#}\n", json!(hosts.collect::<Vec<_>>()))
+}
+
+fn facts(listing: &Listing) -> Value {
     let certificates: Vec<Value> = listing
         .certificates
         .iter()
@@ -124,8 +153,7 @@ pub(crate) fn certificates_json(listing: &Listing) -> String {
         .iter()
         .map(|(path, why)| json!({ "path": path, "why": why }))
         .collect();
-    let facts = json!({ "certificates": certificates, "pending": pending, "broken": broken });
-    format!("{facts:#}\n")
+    json!({ "certificates": certificates, "pending": pending, "broken": broken })
 }
 
 /// What came of a renewal, for a person.
@@ -147,6 +175,18 @@ pub(crate) fn renewals_text(renewals: &[Renewal]) -> String {
         text.push_str("no route of the app that runs names a host\n");
     }
     text
+}
+
+/// The same of hosts.
+pub(crate) fn renewals_of_hosts(all: &[(String, Vec<Renewal>)]) -> String {
+    on_each(all, |renewals| renewals_text(renewals))
+}
+
+/// The same of hosts, for a program.
+pub(crate) fn renewals_of_hosts_json(all: &[(String, Vec<Renewal>)]) -> String {
+    let hosts = all.iter();
+    let hosts = hosts.map(|(host, renewals)| json!({ "host": host, "renewals": renewals }));
+    format!("{:#}\n", json!(hosts.collect::<Vec<_>>()))
 }
 
 /// The same for a program.

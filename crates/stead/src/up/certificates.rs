@@ -1,5 +1,6 @@
 //! Certificates for the hosts of the app that is served to the world.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use stead_agent::Report;
@@ -11,10 +12,13 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::local_tls;
 use crate::problem::Problem;
 
+/// There is one app, whatever it is called at the moment.
+const APP: &str = "app";
+
 /// The program's side of what keeps certificates.
 #[derive(Debug)]
 pub(super) struct Keeping {
-    wanted: UnboundedSender<CertificateWish>,
+    wanted: UnboundedSender<(String, Option<CertificateWish>)>,
     events: UnboundedSender<EdgeEvent>,
 }
 
@@ -32,7 +36,9 @@ impl Keeping {
             state: state.to_owned(),
             edge,
             edge_events,
+            wishes: BTreeMap::new(),
             wanted: wishes,
+            readers: None,
             reports,
             http_port,
         }));
@@ -41,7 +47,7 @@ impl Keeping {
 
     /// The release that serves wants these.
     pub(super) fn want(&self, wish: CertificateWish) {
-        let _ = self.wanted.send(wish);
+        let _ = self.wanted.send((APP.to_owned(), Some(wish)));
     }
 
     /// What the edge said. `Some`: it is not about certificates.
@@ -67,6 +73,7 @@ pub(super) fn wish(
     manifest: &Manifest,
     source: &Path,
     root: &Path,
+    state: &Path,
 ) -> Result<CertificateWish, Problem> {
     let routes = manifest.route.iter();
     let mut hosts: Vec<String> = routes
@@ -91,6 +98,8 @@ pub(super) fn wish(
         hosts,
         acme: manifest.acme.clone(),
         source: source.to_owned(),
+        state: state.to_owned(),
+        user: None,
         own: local_tls::own(manifest, root)?,
     })
 }

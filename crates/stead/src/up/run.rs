@@ -229,7 +229,8 @@ impl Up {
     /// Build the release that `loaded` describes.
     fn begin(&mut self, loaded: Loaded, began: Instant) -> Result<(), Problem> {
         let root = source::root(&self.options.dir, &loaded.manifest);
-        let wish = certificates::wish(&loaded.manifest, &self.options.dir, &root)?;
+        let wish =
+            certificates::wish(&loaded.manifest, &self.options.dir, &root, &self.state.path)?;
         if wish.own.is_some() && self.tls.is_none() && self.certificates.is_none() {
             self.live.show(Event::Note(
                 "the certificate of `tls` is not shown to visitors of plain HTTP: `stead up --tls` speaks HTTPS"

@@ -6,7 +6,8 @@ use stead_model::messages::{EdgeEvent, Probe};
 use stead_model::plan::{Phase, Table};
 use stead_model::routing::InstanceId;
 
-use super::{App, Message, Ongoing};
+use super::{App, Generation, Message, Ongoing};
+use crate::apps::certificates;
 use crate::apps::link::News;
 use crate::machine;
 use crate::table;
@@ -80,6 +81,7 @@ impl App {
                     self.begin_watch();
                 }
             }
+            self.want_certificates();
             self.boot();
             return;
         };
@@ -103,6 +105,22 @@ impl App {
             }
         }
         self.observed.refused = Some(table);
+    }
+
+    /// The hosts of what serves are those that want certificates.
+    fn want_certificates(&mut self) {
+        let serving = self.desired.serving.as_ref().map(|wanted| wanted.release);
+        let Some(key) = serving.filter(|key| self.certified != Some(*key)) else {
+            return;
+        };
+        if let Some(generation) = self.generations.get(&key) {
+            let Generation {
+                release, acme, tls, ..
+            } = generation;
+            let wish = certificates::wish(release, acme, tls, &self.shared.places);
+            self.shared.certificates.want(&self.name, Some(wish));
+            self.certified = Some(key);
+        }
     }
 
     /// Let the machine come up with what serves now.

@@ -185,6 +185,8 @@ impl App {
         Ok(Generation {
             release: Arc::new(built.release),
             wanted,
+            acme: built.acme,
+            tls: built.tls,
             variables,
             measured: BTreeMap::new(),
             failure: None,

@@ -26,6 +26,11 @@ impl App {
         });
         let mut problems: Vec<String> = self.notice.iter().cloned().collect();
         let processes = self.processes(&mut problems).await;
+        let certificates = self.shared.certificates.status(&self.name).await;
+        let certificates = certificates.unwrap_or_else(|why| {
+            problems.push(why);
+            Vec::new()
+        });
         let (dir, state) = (self.dir(), self.shared.places.state.clone());
         let disk = tokio::task::spawn_blocking(move || disk(&dir, &state)).await;
         AppStatus {
@@ -34,7 +39,7 @@ impl App {
             processes,
             traffic: self.traffic().await,
             hosts: self.hosts(),
-            certificates: Vec::new(),
+            certificates,
             jobs: self.job_statuses(),
             disk: disk.unwrap_or_default(),
             deploying: self.ongoing.as_ref().map(|ongoing| Deploying {

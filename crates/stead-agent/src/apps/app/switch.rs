@@ -204,6 +204,13 @@ impl App {
         }
         self.boot();
         let (counts, hosts) = (self.counts().await, self.hosts());
+        let certificates = self.shared.certificates.status(&self.name).await;
+        let certified = certificates.unwrap_or_default();
+        let scheme = |host: &String| {
+            let mut certified = certified.iter();
+            let is = certified.any(|one| one.host == *host && one.ends > Some(clock()));
+            if is { "https" } else { "http" }
+        };
         let Some(mut ongoing) = self.ongoing.take() else {
             return;
         };
@@ -221,7 +228,10 @@ impl App {
             previous: ongoing.previous,
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             counts,
-            addresses: hosts.iter().map(|host| format!("http://{host}")).collect(),
+            addresses: hosts
+                .iter()
+                .map(|host| format!("{}://{host}", scheme(host)))
+                .collect(),
         };
         crate::apps::say(&self.shared, &format!("{}: {}", self.name, done.text));
         let client = ongoing.client;

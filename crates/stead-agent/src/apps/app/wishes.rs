@@ -47,7 +47,11 @@ impl App {
             Wish::Restart { process, .. } => self.restart(process, &client).await,
             Wish::Scale { process, count, .. } => self.scale(&process, count, &client),
             Wish::Remove { data, .. } => self.remove(data, &client),
-            Wish::Status | Wish::Apps => Err(vec!["this is no wish about an app".to_owned()]),
+            Wish::Status
+            | Wish::Apps
+            | Wish::Certificates { .. }
+            | Wish::RenewCertificates { .. }
+            | Wish::ImportCertificate(_) => Err(vec!["this is no wish about an app".to_owned()]),
         };
         if let Err(causes) = refused {
             Self::refuse(&client, causes).await;
@@ -248,6 +252,7 @@ impl App {
             self.remark(format!("the edge refused a routing table: {why}"));
         }
         self.observed.sent = Table::default();
+        self.shared.certificates.want(&self.name, None);
         let Some(mut ongoing) = self.ongoing.take() else {
             return;
         };

@@ -2,8 +2,11 @@
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::certificates::CertificateWish;
 
 /// A provider may take minutes until a record can be seen.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -17,19 +20,62 @@ const SHOWN: usize = 300;
 pub(crate) struct Program {
     program: String,
     arguments: Vec<String>,
+    /// Whose it is, and where; `None`: this program's own user, here.
+    user: Option<(String, PathBuf)>,
 }
 
 impl Program {
-    pub(super) fn new(line: &[String]) -> Self {
+    pub(super) fn of(wish: &CertificateWish) -> Self {
+        let mut line = wish.acme.dns_program.iter().cloned();
+        let user = wish.user.clone();
         Self {
-            program: line.first().cloned().unwrap_or_default(),
-            arguments: line.iter().skip(1).cloned().collect(),
+            program: line.next().unwrap_or_default(),
+            arguments: line.collect(),
+            user: user.map(|user| (user, wish.source.clone())),
         }
+    }
+
+    /// An app's program is not run with an agent's rights: it gets a unit of its own, as the app's user, and changes nothing but a
+    /// `/tmp` of its own.
+    fn command(&self) -> Command {
+        let Some((user, directory)) = &self.user else {
+            return Command::new(&self.program);
+        };
+        let mut command = Command::new("systemd-run");
+        command
+            .args([
+                "--quiet",
+                "--wait",
+                "--collect",
+                "--pipe",
+                "--service-type=exec",
+            ])
+            .arg(format!("--uid={user}"))
+            .arg(format!("--working-directory={}", directory.display()));
+        let runtime = format!("RuntimeMaxSec={}", PATIENCE.as_secs());
+        for property in [
+            "NoNewPrivileges=yes",
+            "CapabilityBoundingSet=",
+            "ProtectSystem=strict",
+            "ProtectHome=yes",
+            "PrivateTmp=yes",
+            "PrivateDevices=yes",
+            runtime.as_str(),
+        ] {
+            command.arg(format!("--property={property}"));
+        }
+        command.arg("--");
+        // A relative path is one of the app's code; a bare name is looked for in the usual places.
+        match self.program.contains('/') {
+            true => command.arg(directory.join(&self.program)),
+            false => command.arg(&self.program),
+        };
+        command
     }
 
     pub(super) fn run(&self, act: &str, name: &str, value: &str) -> Result<(), String> {
         let shown = format!("`{} {act} {name}`", self.program);
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command
             .args(&self.arguments)
             .args([act, name, value])

@@ -400,7 +400,7 @@ fn a_program_is_run_without_a_shell_and_says_why_it_failed() {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
     let line = [program.display().to_string(), "--zone; rm x".to_owned()];
-    let records = Records::Program(program::Program::new(&line));
+    let records = Records::Program(program_of(&line));
     records
         .present("_acme-challenge.a.example.com", "value")
         .unwrap();
@@ -416,7 +416,7 @@ fn a_program_is_run_without_a_shell_and_says_why_it_failed() {
         why.ends_with("ended with exit status: 3: no such zone"),
         "{why}"
     );
-    let missing = Records::Program(program::Program::new(&["/no/such/program".to_owned()]));
+    let missing = Records::Program(program_of(&["/no/such/program".to_owned()]));
     assert!(
         missing
             .present("a", "b")
@@ -437,4 +437,14 @@ fn every_name_above_a_record_may_be_its_zone() {
             "co.uk"
         ]
     );
+}
+
+fn program_of(line: &[String]) -> program::Program {
+    program::Program::of(&CertificateWish {
+        acme: stead_model::manifest::Acme {
+            dns_program: line.to_vec(),
+            ..Default::default()
+        },
+        ..Default::default()
+    })
 }

@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// The directories of all entries, in the order of their names.
-    fn paths(&self) -> io::Result<Vec<PathBuf>> {
+    pub(super) fn paths(&self) -> io::Result<Vec<PathBuf>> {
         let found = match std::fs::read_dir(self.directory.join(ENTRIES)) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

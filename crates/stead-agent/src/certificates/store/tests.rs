@@ -15,10 +15,19 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+impl Store {
+    /// Every certificate, in the order of their names; what is wrong with others.
+    fn load(&self) -> io::Result<(Vec<Entry>, Vec<Broken>)> {
+        let mut entries = Vec::new();
+        let broken = self.reload(&mut entries)?;
+        Ok((entries, broken))
+    }
+}
+
 #[test]
 fn a_certificate_comes_back_and_nobody_else_can_read_it() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let (chain, key) = made("*.example.com");
     let put = store.put(&chain, &key, Some("https://ca"), now()).unwrap();
     assert!(put.stored.id.starts_with("_.example.com.20261126T020304Z."));
@@ -38,7 +47,7 @@ fn a_certificate_comes_back_and_nobody_else_can_read_it() {
 #[test]
 fn a_broken_entry_costs_only_itself() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let (chain, key) = made("a.example.com");
     let good = store.put(&chain, &key, None, now()).unwrap();
     let (chain, key) = made("b.example.com");
@@ -64,7 +73,7 @@ fn a_broken_entry_costs_only_itself() {
 #[test]
 fn what_was_left_half_made_is_no_certificate_and_goes() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let half = store.directory().join(ENTRIES).join(".a.example.com.x");
     std::fs::create_dir(&half).unwrap();
     std::fs::write(half.join(CHAIN), "half").unwrap();
@@ -77,7 +86,7 @@ fn what_was_left_half_made_is_no_certificate_and_goes() {
 #[test]
 fn a_store_that_cannot_be_written_changes_nothing() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let (chain, key) = made("a.example.com");
     let good = store.put(&chain, &key, None, now()).unwrap();
     // What stands in the way is a file where a directory is to be: root can write anywhere.
@@ -99,7 +108,7 @@ fn a_store_that_cannot_be_written_changes_nothing() {
 #[test]
 fn only_entries_that_changed_are_read_again() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let put = |name: &str| {
         let (chain, key) = made(name);
         store.put(&chain, &key, None, now()).unwrap()
@@ -136,7 +145,7 @@ fn only_entries_that_changed_are_read_again() {
 #[test]
 fn more_entries_than_one_thread_reads_come_in_the_order_of_their_names() {
     let state = tempfile::tempdir().unwrap();
-    let store = Store::open(state.path()).unwrap();
+    let store = Store::open(state.path(), None).unwrap();
     let (chain, key) = made("a.example.com");
     let mut ids: Vec<String> = (0..150)
         .map(|_| store.put(&chain, &key, None, now()).unwrap().stored.id)
@@ -148,4 +157,33 @@ fn more_entries_than_one_thread_reads_come_in_the_order_of_their_names() {
     assert!(broken[0].path.ends_with(ids.remove(99)));
     let read: Vec<String> = entries.into_iter().map(|entry| entry.stored.id).collect();
     assert_eq!(read, ids);
+}
+
+#[test]
+fn readers_pass_to_what_visitors_are_shown_and_to_nothing_else() {
+    use std::os::unix::fs::MetadataExt;
+    let state = tempfile::tempdir().unwrap();
+    let group = std::fs::metadata(state.path()).unwrap().gid();
+    let shared = |path: &Path| (mode(path), std::fs::metadata(path).unwrap().gid());
+    let (chain, key) = made("a.example.com");
+    let now = now();
+    // What was kept before anybody was to read it.
+    let alone = Store::open(state.path(), None).unwrap();
+    let old = alone.put(&chain, &key, None, now).unwrap();
+    assert_eq!(mode(alone.directory()), 0o700);
+    assert_eq!(mode(&old.key), 0o600);
+
+    let store = Store::open(state.path(), Some(group)).unwrap();
+    let new = store.put(&chain, &key, None, now).unwrap();
+    for entry in [&old, &new] {
+        assert_eq!(shared(&entry.chain), (0o640, group));
+        assert_eq!(shared(&entry.key), (0o640, group));
+        let directory = entry.key.parent().unwrap();
+        assert_eq!(shared(directory), (0o710, group));
+        assert_eq!(mode(&directory.join(FACTS)), 0o600);
+        assert_eq!(shared(directory.parent().unwrap()), (0o710, group));
+    }
+    assert_eq!(shared(store.directory()), (0o710, group));
+    write_whole(&store.directory().join("attempts.json"), b"{}").unwrap();
+    assert_eq!(mode(&store.directory().join("attempts.json")), 0o600);
 }
