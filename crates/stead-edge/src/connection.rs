@@ -11,8 +11,8 @@
 //! | a request is forwarded | that twice, since the request may be sent again; then 64 KB at a time |
 //! | a response goes out | 1 MB, in a buffer of up to 4 MB when the visitor always lags behind; 16 files; when 64 MB are held for all visitors of a thread, 32 KB |
 //! | a response's head comes in | 256 KB |
-//! | upgraded | 64 KB |
-//! | TLS, beside all of that | some 2 KB and 4 KB of what comes in; 64 KB while an answer goes out |
+//! | upgraded | 64 KB, 12 KB while nothing comes |
+//! | TLS, beside all of that | some 8 KB and 4 KB of what comes in; 64 KB while an answer goes out |
 //! | HTTP/2, all of it together | 8 MB of bodies that nobody has taken yet, 40 KB of header lists; 128 KB that are being written |
 //! | HTTP/2, for each of up to 128 streams | as a request above, but 128 KB in place of the response's 1 MB |
 //! | HTTP/2, idle | some 20 KB: 4 places for streams, the tables of HPACK (16 KB at most) |

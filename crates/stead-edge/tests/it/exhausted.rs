@@ -73,10 +73,15 @@ pub(crate) fn serve(table: RoutingTable, settings: Settings) -> bool {
         return false;
     }
     let running = Running::with(settings, table);
-    let line = format!("listens at {}\n", running.address);
+    stay(running.address);
+    true
+}
+
+/// In the child: say where visitors are to come, and wait until the parent is gone.
+pub(crate) fn stay(address: SocketAddr) {
+    let line = format!("listens at {address}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    true
 }
 
 fn elsewhere() -> RoutingTable {

@@ -1,6 +1,6 @@
 //! TLS with the clients that visitors have: openssl, curl, Python's ssl.
 
-mod authority;
+pub(crate) mod authority;
 mod certificates;
 mod handshakes;
 mod log;
