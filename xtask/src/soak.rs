@@ -34,7 +34,7 @@ enum What {
         count: usize,
     },
     /// `stead up --public` is started again and again with a hundred hosts, whose certificates are from an authority that
-    /// refuses half of all nonces.
+    /// refuses half of all nonces, and again with another authority, Caddy.
     Restarts {
         /// How often.
         #[arg(long, default_value_t = 50)]
@@ -50,37 +50,40 @@ enum What {
 
 /// Run one of them; it prints what it counted, and fails if anything was lost.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
-    let (package, test, count) = match arguments.what {
+    let (package, tests, count): (_, &[&str], _) = match arguments.what {
         What::Upgrades { count } => (
             "stead",
-            "upgrading::no_request_is_lost_in_self_upgrades",
+            &["upgrading::no_request_is_lost_in_self_upgrades"],
             count,
         ),
         What::Tables { count } => (
             "stead",
-            "upgrading::no_request_is_lost_in_table_updates_even_across_upgrades",
+            &["upgrading::no_request_is_lost_in_table_updates_even_across_upgrades"],
             count,
         ),
         What::Handshakes { count } => (
             "stead-edge",
-            "tls::handshakes::no_handshake_fails_while_certificates_are_replaced",
+            &["tls::handshakes::no_handshake_fails_while_certificates_are_replaced"],
             count,
         ),
         What::Restarts { count } => (
             "stead",
-            "certificates::many::a_hundred_hosts_come_in_one_order_and_restarts_order_nothing",
+            &[
+                "certificates::many::a_hundred_hosts_come_in_one_order_and_restarts_order_nothing",
+                "certificates::caddy::another_authority_gives_certificates_in_the_same_way",
+            ],
             count,
         ),
         What::Certificates { count } => (
             "stead",
-            "certificates::many::certificates_by_the_thousand_are_shown_from_the_start",
+            &["certificates::many::certificates_by_the_thousand_are_shown_from_the_start"],
             count,
         ),
     };
     let status = Command::new(env!("CARGO"))
         .args(["test", "--release", "--package", package, "--test", "it"])
         .args(["--", "--exact", "--nocapture"])
-        .arg(test)
+        .args(tests)
         .env("STEAD_SOAK_COUNT", count.to_string())
         .current_dir(root)
         .status();

@@ -60,6 +60,7 @@ use stead_model::messages::{EdgeCommand, EdgeEvent};
 use stead_model::release::Release;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+mod advice;
 mod api;
 pub mod apps;
 pub mod certificates;

@@ -11,6 +11,7 @@ use super::Runtime;
 use super::children::{Ended, Owner};
 use super::generation::{self, Generation, Live};
 use crate::Report;
+use crate::advice;
 use crate::environment;
 use crate::state::Failure;
 
@@ -180,7 +181,16 @@ impl Runtime {
             Why::NotHealthy(id) => self
                 .live
                 .get(&id)
-                .map(|live| (self.not_healthy(key, live), live.log.tail()))
+                .map(|live| {
+                    let log = live.log.tail();
+                    let mut failure = self.not_healthy(key, live);
+                    let generation = self.generations.get(&key);
+                    let prepared = generation.is_some_and(|g| g.release.release_command.is_some());
+                    if let Some(hint) = advice::of_log(&log, prepared) {
+                        failure.hint = Some(hint);
+                    }
+                    (failure, log)
+                })
                 .unwrap_or_default(),
             Why::Refused => {
                 let why = self.refusal.clone();

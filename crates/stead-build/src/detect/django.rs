@@ -109,6 +109,25 @@ pub(crate) fn settings(
     {
         super::state::propose(&folder, &format!("{from}: MEDIA_ROOT"), draft);
     }
+    if let Some((_, from)) = value("DATABASES") {
+        let manage = dir.as_deref().map(|dir| join(dir, "manage.py"));
+        let manage = manage.as_deref().and_then(|file| within(base, file));
+        migrations(manage, &from, draft);
+    }
+}
+
+/// Propose what brings the tables up to date, unless the app has said already what runs before a release. Proposed, not
+/// decided: it changes data. `manage`: relative to the app.
+fn migrations(manage: Option<&str>, from: &str, draft: &mut Draft) {
+    let (Some(manage), None) = (manage, &draft.manifest.release_command) else {
+        return;
+    };
+    draft.alternative(
+        format!(
+            "the tables of DATABASES ({from}) are brought up to date before a release serves, once"
+        ),
+        format!("[release]\ncommand = \"python {manage} migrate --noinput\"\n"),
+    );
 }
 
 fn is_module_name(name: &str) -> bool {

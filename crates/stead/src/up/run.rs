@@ -457,7 +457,7 @@ impl Up {
     fn fail_load(&mut self, problem: Problem) {
         let state = match self.serving {
             Some(number) => format!("release {number} still serves"),
-            None => "no release serves; visitors get 503".to_owned(),
+            None => "nothing serves".to_owned(),
         };
         self.live.fail(match problem.state {
             Some(_) => problem,

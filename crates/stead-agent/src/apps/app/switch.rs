@@ -7,6 +7,7 @@ use stead_model::plan::{self, ReleaseCommand, Why};
 use stead_model::routing::InstanceId;
 
 use super::{App, Ongoing, OngoingStep, clock};
+use crate::advice;
 use crate::apps::journal;
 use crate::state::Failure;
 
@@ -177,7 +178,14 @@ impl App {
             Some(Err(why)) => Failure::new(act, format!("`GET {path}` failed: {why}")),
             None => Failure::new(act, format!("`GET {path}` was not answered at all")),
         };
-        (failure, journal::tail(&live.units.service).await)
+        let log = journal::tail(&live.units.service).await;
+        let generation = self.generations.get(&key);
+        let prepared = generation.is_some_and(|g| g.release.release_command.is_some());
+        let failure = match advice::of_log(&log, prepared) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        };
+        (failure, log)
     }
 
     /// Whether what is carried out has come to its end.

@@ -1,5 +1,6 @@
 //! Many hosts, many certificates, many restarts. `cargo xtask soak` runs these at length.
 
+use std::process::Command;
 use std::time::Instant;
 
 use super::authority::{Authority, handshake, shown_to_visitor};
@@ -68,11 +69,53 @@ fn certificates_by_the_thousand_are_shown_from_the_start() {
         let host = format!("h{number}.example.com");
         assert!(shown_to_visitor(&address, &host).ends_with(&format!(" {host}\n")));
     }
+    // Handshakes with one of them, and with another each time: what the look-up takes is the difference.
+    let shakes = count.min(2000);
+    let (same, each) = (0, count / shakes);
+    let [same, each] = [same, each].map(|step| {
+        let before = ticks(running.pid());
+        shake_hands(&address, shakes, step);
+        ticks(running.pid()) - before
+    });
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
     let memory = status.lines().find(|line| line.starts_with("VmRSS"));
     println!(
-        "{count} certificates: each shown after {took:.2?}, {}",
+        "{count} certificates: each shown after {took:.2?}, {}; {shakes} handshakes with one name took {same}0 ms of CPU, \
+         with {shakes} names {each}0 ms",
         memory.unwrap_or_default()
     );
     assert_eq!(authority.orders(), 0);
+}
+
+/// The CPU time of a process, user and system, in hundredths of a second (proc_pid_stat(5), fields 14 and 15).
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum()
+}
+
+/// So many handshakes after another, each with a certificate `step` further on.
+fn shake_hands(address: &str, times: usize, step: usize) {
+    const SCRIPT: &str = r#"
+import socket, ssl, sys
+address, times, step = sys.argv[1:]
+ip, port = address.rsplit(":", 1)
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+for number in range(int(times)):
+    with socket.create_connection((ip, int(port)), 30) as plain:
+        host = "h%d.example.com" % (number * int(step))
+        with context.wrap_socket(plain, server_hostname=host) as tls:
+            assert tls.version() == "TLSv1.3"
+"#;
+    let status = Command::new("python3")
+        .args(["-c", SCRIPT, address])
+        .args([times.to_string(), step.to_string()])
+        .status();
+    assert!(status.unwrap().success());
 }
