@@ -373,16 +373,17 @@ class Exchange(object):
         return header >> LENGTH_BITS, header & LONGEST_PAYLOAD
 
     def receive_request(self, size):
-        """Take in a request whose body is streamed, or that is too long for the mailbox. Its message
-        is in the buffer; what follows it comes over the connection."""
-        header = HEADER.unpack_from(self.buffer)[0] if size >= HEADER_SIZE else 0
+        """Take in a request: its message is in the buffer, or (`size` 0) the header of a frame whose payload
+        comes over the connection. Of a body that is streamed what follows comes there, too."""
+        header = 0 if 0 < size < HEADER_SIZE else HEADER.unpack_from(self.buffer)[0]
         kind, length = header >> LENGTH_BITS, header & LONGEST_PAYLOAD
         if kind == ON_CONNECTION and size == HEADER_SIZE:
-            kind, length = self.receive_header()
+            (kind, length), size = self.receive_header(), 0
+        if not size:
             payload = self.receive_exactly(length)
+        elif size != HEADER_SIZE + length:
+            raise ValueError("a message of %d bytes with a frame of %d" % (size, length))
         else:
-            if size != HEADER_SIZE + length:
-                raise ValueError("a message of %d bytes with a frame of %d" % (size, length))
             payload = self.view[HEADER_SIZE:size]
         if kind not in (REQUEST, REQUEST_STREAMED):
             raise ValueError("a frame of kind %d" % kind)
@@ -621,7 +622,7 @@ class Exchange(object):
             if hasattr(result, "close"):
                 result.close()
         finally:
-            if self.ended_at is not None and monotonic() - self.ended_at > SLOW_END:
+            if self.ended_at is not None and type(result) is not list and monotonic() - self.ended_at > SLOW_END:
                 self.worker.patience = PATIENCE
             self.ended_at = None
 
@@ -730,7 +731,7 @@ def serve_requests(worker, exchange):
     recv_into, buffer = exchange.mailbox.recv_into, exchange.buffer
 
     def answer(size):
-        """Answer the request whose message is in the buffer."""
+        """Answer the request whose message is in the buffer, as `receive_request` wants it."""
         environ = exchange.receive_request(size)
         environ.update(worker_environ)
         exchange.environ = environ
@@ -751,8 +752,7 @@ def serve_requests(worker, exchange):
         exchange.stop_receiving()
     if worker.native is not None:
         # Does all this for ordinary requests, and has `answer` do it for others.
-        worker.native.serve(
-            exchange, app, worker_environ, answer, EdgeGone, status_lines, header_names, io.BytesIO)
+        worker.native.serve(exchange, app, worker_environ, answer, EdgeGone, status_lines, header_names, io.BytesIO)
         return
     while True:
         # The end is read twice: a message that came just before it may have been overlooked (recv(2)

@@ -158,12 +158,15 @@ impl Environs {
             });
             rest = &rest[pair.bytes.len()..];
         }
-        // A key that comes twice, or one of the worker's own, would need more than to be replaced.
-        let keys = self.base.dict_size() + 1 + self.known.len() as isize;
-        if !has_method || self.template.dict_size() != keys {
+        if !has_method {
             return Err(Raised);
         }
-        self.is_whole = body_is_last;
+        let keys = self.base.dict_size() + 1 + self.known.len() as isize;
+        self.is_whole = body_is_last && self.template.dict_size() == keys;
+        if self.template.dict_size() != keys {
+            // A key that comes twice, or one of the worker's own, which are the last to be set.
+            self.template.dict_update(&self.base)?;
+        }
         Ok(body)
     }
 }

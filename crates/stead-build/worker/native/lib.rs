@@ -30,12 +30,19 @@ use response::{Known, Message};
 const HEADER: usize = 4;
 /// The kind of a request that comes whole.
 const REQUEST: u32 = 1 << 24;
+/// The message that says that a request comes over the connection.
+const ON_CONNECTION: [u8; HEADER] = (6_u32 << 24).to_le_bytes();
+/// A longer one, bytes, is received by Python. The edge makes none.
+const LONGEST_REQUEST: usize = 1 << 20;
+/// Memory for such requests that a thread keeps, bytes.
+const KEPT: usize = 128 * 1024;
 
 /// A connection from the edge, and the request and the response that are on it.
 struct Connection {
     exchange: Object,
     app: Object,
-    /// What does in Python what is not done here: takes the size of the message in the buffer.
+    /// What does in Python what is not done here: takes the size of the message in the buffer, or 0: then it is
+    /// the header of a frame whose payload is still to come over the connection.
     answer: Object,
     /// The class of the errors after which nothing can be said any more.
     edge_gone: Object,
@@ -254,10 +261,11 @@ impl Connection {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
                         python::check_signals()?
                     }
-                    Err(_) => return Err(python::raise_errno()),
+                    Err(_) => return Err(python::raise_lost()),
                 }
             }
         };
+        let mut large = Vec::new();
         loop {
             // The end is read twice: a message that came just before it may have been overlooked.
             let received = match receive()? {
@@ -269,15 +277,67 @@ impl Connection {
             }
             // SAFETY: so much of the buffer was written just now, and nothing writes to it until the next message.
             let message = unsafe { std::slice::from_raw_parts(start, received) };
-            match whole_request(message).and_then(|payload| environs.make(payload)) {
+            let mut size = received;
+            let request = if message == ON_CONNECTION && self.has_nothing_ahead()? {
+                match receive_request(descriptor, &mut large)? {
+                    Ok(payload) => Some(
+                        environs
+                            .make(payload)
+                            .ok_or_else(python::raise_not_a_request)?,
+                    ),
+                    Err(header) => {
+                        // SAFETY: the buffer has room for a message, and `message` is not used any more.
+                        unsafe { start.copy_from_nonoverlapping(header.as_ptr(), HEADER) };
+                        size = 0;
+                        None
+                    }
+                }
+            } else {
+                whole_request(message).and_then(|payload| environs.make(payload))
+            };
+            if large.len() > KEPT {
+                large = Vec::new();
+            }
+            match request {
                 Some(request) => self.serve(descriptor, request, start_response)?,
                 None => {
-                    self.answer.call_with(&Object::number(received as i64)?)?;
+                    self.answer.call_with(&Object::number(size as i64)?)?;
                     self.renew()?;
                 }
             }
         }
     }
+
+    /// Python has received nothing over the connection that it has not used.
+    fn has_nothing_ahead(&self) -> Result<bool, Raised> {
+        let (start, end) = (
+            self.exchange.attribute(c"start")?,
+            self.exchange.attribute(c"end")?,
+        );
+        Ok(start.as_number() == end.as_number())
+    }
+}
+
+/// Receive a request over the connection: its payload, or the header of a frame that is for Python.
+fn receive_request(
+    socket: c_int,
+    memory: &mut Vec<u8>,
+) -> Result<Result<&[u8], [u8; HEADER]>, Raised> {
+    let received = python::without_lock(|| {
+        let mut header = [0; HEADER];
+        system::receive_all(socket, &mut header)?;
+        let length = (u32::from_le_bytes(header) ^ REQUEST) as usize;
+        if length > LONGEST_REQUEST {
+            return Ok(Err(header));
+        }
+        if memory.len() < length {
+            memory.resize(length, 0);
+        }
+        let payload = &mut memory[..length];
+        system::receive_all(socket, payload)?;
+        Ok(Ok(&*payload))
+    });
+    received.map_err(|_: std::io::Error| python::raise_lost())
 }
 
 /// A socket's descriptor.

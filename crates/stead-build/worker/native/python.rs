@@ -65,9 +65,9 @@ unsafe extern "C" {
     fn PyErr_ExceptionMatches(kind: *mut Raw) -> c_int;
     fn PyErr_Fetch(kind: *mut *mut Raw, value: *mut *mut Raw, trace: *mut *mut Raw);
     fn PyErr_NormalizeException(kind: *mut *mut Raw, value: *mut *mut Raw, trace: *mut *mut Raw);
-    fn PyErr_SetFromErrno(kind: *mut Raw) -> *mut Raw;
     fn PyException_SetTraceback(value: *mut Raw, trace: *mut Raw) -> c_int;
     static PyExc_OSError: *mut Raw;
+    static PyExc_ValueError: *mut Raw;
     fn PyObject_Call(callable: *mut Raw, arguments: *mut Raw, keywords: *mut Raw) -> *mut Raw;
     fn PyObject_CallFunctionObjArgs(callable: *mut Raw, ...) -> *mut Raw;
     fn PyObject_GetAttrString(object: *mut Raw, name: *const c_char) -> *mut Raw;
@@ -91,6 +91,7 @@ unsafe extern "C" {
     fn PyTuple_SetItem(tuple: *mut Raw, at: isize, value: *mut Raw) -> c_int;
     fn PyDict_New() -> *mut Raw;
     fn PyDict_Copy(dict: *mut Raw) -> *mut Raw;
+    fn PyDict_Update(dict: *mut Raw, other: *mut Raw) -> c_int;
     fn PyDict_Size(dict: *mut Raw) -> isize;
     fn PyDict_GetItem(dict: *mut Raw, key: *mut Raw) -> *mut Raw;
     fn PyDict_SetItem(dict: *mut Raw, key: *mut Raw, value: *mut Raw) -> c_int;
@@ -374,6 +375,12 @@ impl Object {
         done(unsafe { PyDict_SetItem(self.as_raw(), key.as_raw(), value.as_raw()) })
     }
 
+    /// Set all that another `dict` has.
+    pub(crate) fn dict_update(&self, other: &Self) -> Result<(), Raised> {
+        // SAFETY: what are not dicts raise.
+        done(unsafe { PyDict_Update(self.as_raw(), other.as_raw()) })
+    }
+
     /// An attribute.
     pub(crate) fn attribute(&self, name: &std::ffi::CStr) -> Result<Self, Raised> {
         // SAFETY: a text that ends with NUL.
@@ -479,10 +486,17 @@ pub(crate) fn take_raised() -> Option<Object> {
     }
 }
 
-/// Raise OSError for the `errno` of this thread.
-pub(crate) fn raise_errno() -> Raised {
-    // SAFETY: the class is set before any library is loaded.
-    unsafe { PyErr_SetFromErrno(PyExc_OSError) };
+/// Raise OSError: nothing more comes over a socket, or something went wrong with it.
+pub(crate) fn raise_lost() -> Raised {
+    // SAFETY: the class is set before any library is loaded; a text that ends with NUL.
+    unsafe { PyErr_SetString(PyExc_OSError, c"the edge closed the connection".as_ptr()) };
+    Raised
+}
+
+/// Raise ValueError: the edge sent what it does not send.
+pub(crate) fn raise_not_a_request() -> Raised {
+    // SAFETY: the class is set before any library is loaded; a text that ends with NUL.
+    unsafe { PyErr_SetString(PyExc_ValueError, c"a frame that is not a request".as_ptr()) };
     Raised
 }
 

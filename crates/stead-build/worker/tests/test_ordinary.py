@@ -3,9 +3,10 @@ said and nothing of the one before, and what is not ordinary is the same with it
 
 import json
 import os
+import socket
 import unittest
 
-from frames import REQUEST, WorkerTest, environ_for, for_each_python, frame, marshalled
+from frames import BODY, END, ON_CONNECTION, REQUEST, REQUEST_STREAMED, WorkerTest, environ_for, for_each_python, frame, marshalled
 
 load_tests = for_each_python
 
@@ -79,7 +80,7 @@ class Ordinary(WorkerTest):
         message = dict(environ)
         if body:
             message["wsgi.input"] = body.encode("latin-1")
-        edge.put(frame(REQUEST, marshalled(message)))
+        edge.send(frame(REQUEST, marshalled(message)))
         shown = json.loads(edge.response().body.decode())
         self.assertEqual(shown.pop("body"), body)
         self.assertEqual(set(shown.pop("keys")), set(environ) | WORKERS_OWN)
@@ -97,6 +98,36 @@ class Ordinary(WorkerTest):
             self.check_environ(edge, environ)
         for body in ("first", "second", "", "x" * 40000, "\0\xff", ""):
             self.check_environ(edge, more, body)
+
+    def test_requests_over_the_connection_follow_each_other_and_those_of_the_mailbox(self):
+        edge = self.serve()
+        for size in (60000, 10, 60001, 200000, 0, 900000, 60000):
+            self.check_environ(edge, environ_for("/environ", HTTP_SIZE=str(size)), "x" * size)
+        # Longer ones, and those whose body is streamed, are Python's; what comes along with its end is the next request.
+        for _ in range(2):
+            long = environ_for("/environ", "POST", HTTP_LONG="y" * 60000)
+            edge.send_on_connection(frame(REQUEST_STREAMED, marshalled(long)))
+            plain = environ_for("/environ")
+            plain["wsgi.input"] = b"z" * 60000
+            edge.put(frame(ON_CONNECTION))
+            edge.socket.sendall(frame(BODY, b"body") + frame(END) + frame(REQUEST, marshalled(plain)))
+            self.assertEqual(json.loads(edge.response().body.decode())["body"], "body")
+            self.assertEqual(json.loads(edge.response().body.decode())["body"], "z" * 60000)
+            self.check_environ(edge, environ_for("/environ"), "w" * 1100000)
+
+    def test_request_over_the_connection_that_is_cut_off_or_none_closes_it(self):
+        steady = self.serve()
+        whole = frame(REQUEST, marshalled(environ_for("/", HTTP_LONG="x" * 60000)))
+        wrong = frame(REQUEST, b"x" * 60000), frame(BODY, b"x" * 60000), frame(REQUEST, marshalled({"HTTP_HOST": "a"}))
+        for message in (b"", whole[:2], whole[:4], whole[:1000], whole[:-1]) + wrong:
+            edge = self.worker.connect()
+            self.assertEqual(edge.ask("/").body, b"hello")
+            edge.put(frame(ON_CONNECTION))
+            edge.socket.sendall(message)
+            edge.socket.shutdown(socket.SHUT_WR)
+            self.assertTrue(edge.closed(), message[:20])
+        self.assertEqual(steady.ask("/").body, b"hello")
+        self.assertEqual(self.worker.log().count("the edge sent what is not a request"), len(wrong))
 
     def test_body_may_stand_anywhere_in_the_environ(self):
         edge = self.serve()
