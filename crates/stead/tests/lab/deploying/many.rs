@@ -95,12 +95,13 @@ fn deploys_without_end_lose_nobody_and_leave_nothing_behind() {
     let rounds: u32 = wanted.unwrap_or(if figures::long() { 1000 } else { 10 });
     let pause = (rounds / 4).max(3);
 
+    host.deploy(&shop).good();
     let visitors = Visitors::come(&host.address());
     let (mut held, mut took) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let changed = shop.with_code(&format!("ROUND = {round}"));
         let done = host.deploy(&changed).good();
-        assert_eq!(done.release, Some(u64::from(round)));
+        assert_eq!(done.release, Some(u64::from(round) + 1));
         took.push(done.milliseconds);
         // By then as much is kept as ever will be: the last five releases, and what waits for a deploy.
         if round > 5 && round % pause == 0 || round == rounds {
@@ -138,4 +139,31 @@ fn deploys_without_end_lose_nobody_and_leave_nothing_behind() {
     assert!(after.open <= before.open + 8, "{before}\n{after}");
     // A line about each release and each step stays, and both are bounded; so is the store's journal.
     assert!(after.disk <= before.disk + 6 * 1024, "{before}\n{after}");
+    three_apps_at_rest_take_little(&host);
+}
+
+/// Agent and edge of a host with three apps, while nobody visits. Without optimization, the program's own pages are more.
+fn three_apps_at_rest_take_little(host: &Host<'_>) {
+    for name in ["blog", "wiki"] {
+        let hosts = format!("[route]\nhosts = [\"{name}.example\"]");
+        host.deploy(&App::new(name).with_setting(&hosts)).good();
+    }
+    let held = Held::of(host);
+    let (goal, is_long) = match cfg!(debug_assertions) {
+        true => (50, false),
+        false => (30, true),
+    };
+    let sum = (held.agent + held.edge) as f64 / 1024.0;
+    let how = if is_long {
+        ""
+    } else {
+        ", of a program without optimization"
+    };
+    figures::reached(
+        20,
+        "PSS of agent and edge with three apps, idle",
+        "30 MB",
+        &format!("{sum:.1} MB{how}"),
+    );
+    assert!(sum <= f64::from(goal), "{sum} MB");
 }
