@@ -96,10 +96,8 @@ impl Session {
         own: &Own<'_>,
         any: bool,
     ) -> Result<Self, Failure> {
-        let ssh = Ssh::open(target, config)?;
+        let (ssh, said) = Ssh::open(target, config, FIRST_LOOK)?;
         let act = || format!("cannot use `{target}`");
-        let said = ssh.run(&["sh", "-c", FIRST_LOOK], b"");
-        let said = said.map_err(|why| Failure::new(act(), why))?;
         let first = FirstLook::read(&String::from_utf8_lossy(&said));
         let elevation = first.elevation().map_err(|why| Failure::new(act(), why))?;
         if !own.named {
@@ -132,10 +130,8 @@ impl Session {
 
     /// Connect to what is a host already, and use the program that is installed there. `config`: for `ssh -F`.
     pub fn visit(target: &Target, config: Option<&Path>) -> Result<Self, Failure> {
-        let ssh = Ssh::open(target, config)?;
+        let (ssh, said) = Ssh::open(target, config, GLANCE)?;
         let act = || format!("cannot use `{target}`");
-        let said = ssh.run(&["sh", "-c", GLANCE], b"");
-        let said = said.map_err(|why| Failure::new(act(), why))?;
         let first = FirstLook::read(&String::from_utf8_lossy(&said));
         if first.binary.is_none() {
             return Err(
@@ -158,6 +154,11 @@ impl Session {
             ssh,
             installed: None,
         })
+    }
+
+    /// Whether a person is asked for a password with each thing that is done, so that they are done one after the other.
+    pub fn asks(&self) -> bool {
+        self.elevation == Elevation::SudoAsks
     }
 
     /// Where it is.

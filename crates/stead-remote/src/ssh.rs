@@ -27,8 +27,13 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Connect. `config`: for `ssh -F`.
-    pub(crate) fn open(target: &Target, config: Option<&Path>) -> Result<Self, Failure> {
+    /// Connect, and run lines of shell that have no value in them at once: what they print comes with the connection. `config`: for
+    /// `ssh -F`.
+    pub(crate) fn open(
+        target: &Target,
+        config: Option<&Path>,
+        script: &str,
+    ) -> Result<(Self, Vec<u8>), Failure> {
         let act = || format!("cannot reach `{target}`");
         let ssh = Self {
             target: target.clone(),
@@ -36,9 +41,10 @@ impl Ssh {
             dir: private_dir().map_err(|error| Failure::new(act(), error.to_string()))?,
         };
         // What stays in the background keeps standard error, so it cannot be a pipe that is read to its end.
-        let said = ssh.dir.path().join("said");
-        let file =
-            fs::File::create(&said).map_err(|error| Failure::new(act(), error.to_string()))?;
+        let (said, printed) = (ssh.dir.path().join("said"), ssh.dir.path().join("printed"));
+        let broken = |error: io::Error| Failure::new(act(), error.to_string());
+        let (errors, out) = (fs::File::create(&said), fs::File::create(&printed));
+        let (errors, out) = (errors.map_err(broken)?, out.map_err(broken)?);
         let ended = ssh
             .command(
                 &[
@@ -49,18 +55,19 @@ impl Ssh {
                     "-o",
                     "ServerAliveInterval=10",
                 ],
-                "true",
+                &quote::line(["sh", "-c", script]),
             )
             .stdin(Stdio::inherit())
-            .stdout(Stdio::null())
-            .stderr(file)
+            .stdout(out)
+            .stderr(errors)
             .status();
         let ended = ended.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure::new(act(), "there is no `ssh` on this machine"),
             _ => Failure::new(act(), error.to_string()),
         })?;
         if ended.success() {
-            return Ok(ssh);
+            let printed = fs::read(printed).map_err(broken)?;
+            return Ok((ssh, printed));
         }
         let said = fs::read_to_string(said).unwrap_or_default();
         let failure = Failure::new(

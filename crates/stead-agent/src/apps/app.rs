@@ -30,7 +30,7 @@ use crate::machine;
 use crate::state::Failure;
 
 /// Between two looks at the units while something is under way, and while nothing is.
-const SOON: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_secs(5);
 
 /// What the loop is told.

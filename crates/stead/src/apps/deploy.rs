@@ -45,8 +45,8 @@ pub(crate) fn run(wanted: Wanted, terminal: &Terminal) -> Result<ExitCode, Probl
     }
     terminal.err(&apps::sending(&place, &snapshot));
     let sessions = sessions(&place)?;
-    let before = before(&place, &sessions)?;
     if wanted.dry_run {
+        let before = before(&place, &sessions)?;
         terminal.out(&apps::deploy_plan(&place, &loaded, &before));
         return Ok(ExitCode::SUCCESS);
     }
@@ -56,7 +56,17 @@ pub(crate) fn run(wanted: Wanted, terminal: &Terminal) -> Result<ExitCode, Probl
         terminal,
         "giving up: what no visitor has got yet is undone; again to leave without knowing",
     )?;
-    let tree = send(&place, &sessions, &snapshot, &give_up, terminal)?;
+    let send = || send(&place, &sessions, &snapshot, &give_up, terminal);
+    // A host is asked how it is while it takes the source, which changes nothing for anybody.
+    let (before, tree) = match sessions.iter().any(Session::asks) {
+        true => (before(&place, &sessions)?, send()?),
+        false => std::thread::scope(|scope| {
+            let asked = scope.spawn(|| before(&place, &sessions));
+            let tree = send();
+            let before = asked.join().unwrap_or_else(|_| Err(bug()));
+            Ok::<_, Problem>((before?, tree?))
+        })?,
+    };
     let wish = |is_first: bool| {
         Wish::Deploy(Deploy {
             app: place.app.clone(),
@@ -89,6 +99,10 @@ fn includes_its_file(snapshot: &Snapshot, loaded: &Loaded) -> Result<(), Problem
                 .hint(format!("git add {}", source::FILE)),
         ),
     }
+}
+
+fn bug() -> Problem {
+    Problem::new("cannot deploy").cause("it ended by a bug, see above")
 }
 
 /// How the app is on each host, before anything is done.
