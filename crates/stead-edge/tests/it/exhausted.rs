@@ -1,7 +1,9 @@
 //! An edge without descriptors left, in a process of its own, since the limit is the process's.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use stead_edge::Settings;
@@ -11,7 +13,7 @@ use crate::running::{PATIENCE, Running};
 
 /// Descriptors that the edge may have; it needs some twenty itself.
 const DESCRIPTORS: usize = 64;
-const IN_CHILD: &str = "STEAD_TEST_EDGE";
+pub(crate) const IN_CHILD: &str = "STEAD_TEST_EDGE";
 
 /// An edge in a process of its own; ended when dropped.
 pub(crate) struct Apart {
@@ -39,10 +41,25 @@ impl Apart {
     /// Run `test` of this program, which calls [`serve`], with so many descriptors.
     pub(crate) fn start(test: &str, descriptors: usize) -> Self {
         let line = format!("ulimit -n {descriptors}; exec \"$0\" --exact {test} --nocapture");
-        let mut child = Command::new("bash")
-            .args(["-c", &line])
+        let mut command = Command::new("bash");
+        command.args(["-c", &line]);
+        Self::of(command, "1")
+    }
+
+    /// The same with a disk of its own at `place`, which the child finds in [`IN_CHILD`], so large. For root alone.
+    pub(crate) fn with_disk(test: &str, place: &Path, size: &str) -> Self {
+        let line = format!(
+            "mount -t tmpfs -o size={size} none \"$STEAD_TEST_EDGE\" && exec \"$0\" --exact {test} --nocapture"
+        );
+        let mut command = Command::new("unshare");
+        command.args(["-m", "bash", "-c", &line]);
+        Self::of(command, place)
+    }
+
+    fn of(mut command: Command, told: impl AsRef<OsStr>) -> Self {
+        let mut child = command
             .arg(std::env::current_exe().unwrap())
-            .env(IN_CHILD, "1")
+            .env(IN_CHILD, told)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -12,6 +12,7 @@ use stead_edge::Settings;
 use stead_model::release::Protocol;
 use stead_model::routing::{Address, Instance, InstanceId};
 
+use crate::exhausted::{Apart, IN_CHILD, serve};
 use crate::running::{PATIENCE, Running, Visitor, Worker, table, upstream};
 
 /// Answers length and sum of a body, the way an app would read it.
@@ -241,4 +242,57 @@ fn without_a_place_on_disk_bodies_are_passed_on_as_they_come() {
     send_all_but_one(&mut visitor, &body);
     visitor.send(&body[body.len() - 1..]);
     assert_eq!(visitor.answer(false).text(), expected(&body));
+}
+
+/// Answers how often it was called, and the length of the body.
+const COUNTING: &str = r#"
+calls = 0
+
+def app(environ, start_response):
+    global calls
+    calls += 1
+    length = len(environ["wsgi.input"].read())
+    start_response("200 OK", [])
+    return [b"%d %d" % (calls, length)]
+"#;
+
+#[test]
+fn a_body_for_which_the_disk_has_no_room_is_refused_before_the_app_has_any_of_it() {
+    if let Some(place) = std::env::var_os(IN_CHILD) {
+        // Its only thread is never kept for a body that is still coming, so all of them go to disk.
+        let worker = Worker::start(COUNTING, 1);
+        let settings = Settings {
+            spool: Some(place.into()),
+            ..Settings::default()
+        };
+        let instances = vec![worker.instance.clone()];
+        assert!(serve(
+            table(upstream(Protocol::Frames, instances)),
+            settings
+        ));
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: a small disk is for root to make");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let test =
+        "spooling::a_body_for_which_the_disk_has_no_room_is_refused_before_the_app_has_any_of_it";
+    let edge = Apart::with_disk(test, folder.path(), "1m");
+    let send = |length: usize| {
+        let mut visitor = Visitor::from(edge.connect());
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        visitor.send(head.as_bytes());
+        visitor.send(&vec![b'x'; length]);
+        let answer = visitor.answer(false);
+        (answer.status, answer.text().to_owned())
+    };
+    for _ in 0..2 {
+        let (status, page) = send(3 << 20);
+        assert_eq!(status, 507, "{page}");
+    }
+    // What did not fit takes no room, and the app was asked nothing before.
+    assert_eq!(send(900_000), (200, "1 900000".to_owned()));
+    assert_eq!(send(3), (200, "2 3".to_owned()));
 }
