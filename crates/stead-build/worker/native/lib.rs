@@ -1,7 +1,7 @@
 //! The native part of Stead's WSGI worker, for CPython on Linux: what `serve_requests` of the worker does for an ordinary request, in
 //! machine code. It runs in an instance, within Python's own process; without any dependency but the standard library.
 //!
-//! An ordinary request comes whole, and its response is a list of one short `bytes`. Whatever else comes up, the worker's Python
+//! An ordinary request comes whole, and its response is one short `bytes`, in a list or from an iterable. Whatever else comes up, the worker's Python
 //! does, which remains the one definition of how it is done: this only knows how to do the same for the common case, and when to leave it.
 //!
 //! ```text
@@ -22,6 +22,7 @@ mod system;
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
+use std::time::{Duration, Instant};
 
 use environ::Environs;
 use python::{METH_FASTCALL, METH_KEYWORDS, METH_O, METH_VARARGS, Method, Object, Raised, Raw};
@@ -32,6 +33,10 @@ const HEADER: usize = 4;
 const REQUEST: u32 = 1 << 24;
 /// The message that says that a request comes over the connection.
 const ON_CONNECTION: [u8; HEADER] = (6_u32 << 24).to_le_bytes();
+/// How long an app may go on after its last byte, and for how many responses END waits for it after one that took longer:
+/// SLOW_END and PATIENCE of the worker.
+const SLOW_END: Duration = Duration::from_millis(10);
+const PATIENCE: i64 = 100;
 /// A longer one, bytes, is received by Python. The edge makes none.
 const LONGEST_REQUEST: usize = 1 << 20;
 /// Memory for such requests that a thread keeps, bytes.
@@ -40,6 +45,8 @@ const KEPT: usize = 128 * 1024;
 /// A connection from the edge, and the request and the response that are on it.
 struct Connection {
     exchange: Object,
+    worker: Object,
+    file_wrapper: Object,
     app: Object,
     /// What does in Python what is not done here: takes the size of the message in the buffer, or 0: then it is
     /// the header of a frame whose payload is still to come over the connection.
@@ -60,6 +67,8 @@ struct Current {
     environ: Option<Object>,
     is_head: bool,
     message: Message,
+    /// When all of the response was sent, if that was before the app was done with it.
+    ended: Option<Instant>,
     /// Python's Exchange knows all of this, and goes on with it.
     handed_over: bool,
     /// What an app gets for writing. It refers to this connection, so it goes when the connection does.
@@ -75,6 +84,7 @@ struct Names {
     bodiless: Object,
     left: Object,
     ended: Object,
+    patience: Object,
 }
 
 impl Connection {
@@ -83,6 +93,10 @@ impl Connection {
         let argument = |at| arguments.tuple_item(at).ok_or(Raised);
         let exchange = argument(0)?;
         let connection = Self {
+            worker: exchange.attribute(c"worker")?,
+            file_wrapper: argument(2)?
+                .dict_get(&Object::name(c"wsgi.file_wrapper")?)
+                .ok_or(Raised)?,
             app: argument(1)?,
             answer: argument(3)?,
             edge_gone: argument(4)?,
@@ -98,6 +112,7 @@ impl Connection {
                 bodiless: Object::name(c"bodiless")?,
                 left: Object::name(c"left")?,
                 ended: Object::name(c"ended")?,
+                patience: Object::name(c"patience")?,
             },
             slow_start_response: exchange.attribute(c"start_response")?,
             slow_write: exchange.attribute(c"write")?,
@@ -116,9 +131,9 @@ impl Connection {
             }
             current.handed_over = true;
             let head = current.message.head().map(Object::bytes).transpose()?;
-            let left = current
-                .message
-                .length
+            let length = current.message.length;
+            let left = length
+                .map(|length| if current.ended.is_some() { 0 } else { length })
                 .map(|length| Object::number(length as i64))
                 .transpose()?;
             let bodiless = current.is_head || !current.message.may_have_body;
@@ -139,6 +154,12 @@ impl Connection {
             .set_attribute(&self.names.environ, &environ.unwrap_or_else(Object::none))?;
         self.exchange
             .set_attribute(&self.names.head_request, &is_head)?;
+        if self.current.borrow().ended.is_some() {
+            self.exchange
+                .set_attribute(&self.names.head_sent, &Object::truth(true))?;
+            self.exchange
+                .set_attribute(&self.names.ended, &Object::truth(true))?;
+        }
         if let Some((head, left, bodiless)) = head {
             self.exchange.set_attribute(&self.names.left, &left)?;
             self.exchange
@@ -171,37 +192,118 @@ impl Connection {
             .then_some(write)
     }
 
-    /// Send what the app returned.
+    /// Send what the app returned, and close it.
     fn respond(&self, descriptor: c_int, result: &Object) -> Result<(), Raised> {
-        if !self.current.borrow().handed_over
-            && result.list_size() == Some(1)
+        if result.list_size() == Some(1)
             && let Some(piece) = result.list_item(0)
-            && let Some(body) = piece.as_bytes()
+            && self.send_whole(descriptor, &piece)?
         {
-            let rest = {
-                let mut current = self.current.borrow_mut();
-                let is_head = current.is_head;
-                let message = if is_head {
-                    None
-                } else {
-                    current.message.complete(body)
-                };
-                match message {
-                    Some(message) => match system::send_now(descriptor, message) {
-                        sent if sent == message.len() => return Ok(()),
-                        sent => Some(Object::bytes(&message[sent..])?),
-                    },
-                    None => None,
-                }
-            };
-            if let Some(rest) = rest {
-                // It has to be waited for, or the edge is gone.
-                self.exchange.attribute(c"send")?.call_with(&rest)?;
-                return Ok(());
-            }
+            return Ok(());
+        }
+        let ends_early = {
+            let current = self.current.borrow();
+            !current.handed_over
+                && current.message.head().is_some()
+                && current.message.length.is_some()
+        };
+        if ends_early
+            && !result.is_sequence()
+            && !result.is_of(&self.file_wrapper)
+            && self.worker.attribute(c"patience")?.as_number() == 0
+        {
+            return self.respond_piece_by_piece(descriptor, result);
         }
         self.hand_over()?;
         self.exchange.attribute(c"respond")?.call_with(result)?;
+        Ok(())
+    }
+
+    /// Send the response at once, if `piece` is all of its body and short. False: nothing was done.
+    fn send_whole(&self, descriptor: c_int, piece: &Object) -> Result<bool, Raised> {
+        let rest = {
+            let mut current = self.current.borrow_mut();
+            if current.handed_over || current.is_head || current.ended.is_some() {
+                return Ok(false);
+            }
+            let Some(message) = piece
+                .as_bytes()
+                .and_then(|body| current.message.complete(body))
+            else {
+                return Ok(false);
+            };
+            match system::send_now(descriptor, message) {
+                sent if sent == message.len() => return Ok(true),
+                sent => Object::bytes(&message[sent..])?,
+            }
+        };
+        // It has to be waited for, or the edge is gone.
+        self.exchange.attribute(c"send")?.call_with(&rest)?;
+        Ok(true)
+    }
+
+    /// Send what an iterable gives, of a response whose Content-Length is known: it ends with its last byte, before the app has
+    /// cleaned up. Then close the iterable, whatever has happened.
+    fn respond_piece_by_piece(&self, descriptor: c_int, result: &Object) -> Result<(), Raised> {
+        let sent = self
+            .send_pieces(descriptor, result)
+            .map_err(|Raised| python::take_raised());
+        let closed = self.close(result).map_err(|Raised| python::take_raised());
+        if sent.is_ok() && self.current.borrow().handed_over {
+            // The body was complete, even if the app then failed to clean up.
+            if self.exchange.attribute(c"ended")?.as_truth() == Some(false) {
+                self.exchange.attribute(c"finish")?.call()?;
+            }
+        }
+        // What was raised last counts.
+        closed
+            .and(sent)
+            .map_err(|error| error.map_or(Raised, |error| error.raise()))
+    }
+
+    fn close(&self, result: &Object) -> Result<(), Raised> {
+        let ended = {
+            let current = self.current.borrow();
+            current.ended.filter(|_| !current.handed_over)
+        };
+        let Some(ended) = ended else {
+            self.hand_over()?;
+            return self
+                .exchange
+                .attribute(c"close_body")?
+                .call_with(result)
+                .map(drop);
+        };
+        let closed = match result.method(c"close")? {
+            Some(close) => close.call().map_err(|Raised| python::take_raised()),
+            None => return Ok(()),
+        };
+        if ended.elapsed() > SLOW_END {
+            self.worker
+                .set_attribute(&self.names.patience, &Object::number(PATIENCE)?)?;
+        }
+        closed
+            .map(drop)
+            .map_err(|error| error.map_or(Raised, |error| error.raise()))
+    }
+
+    fn send_pieces(&self, descriptor: c_int, result: &Object) -> Result<(), Raised> {
+        let pieces = result.iterator()?;
+        while let Some(piece) = pieces.next()? {
+            if self.send_whole(descriptor, &piece)? {
+                self.current.borrow_mut().ended = Some(Instant::now());
+                continue;
+            }
+            self.hand_over()?;
+            if self
+                .exchange
+                .attribute(c"send_piece")?
+                .call_with(&piece)?
+                .as_truth()
+                == Some(false)
+            {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -218,6 +320,7 @@ impl Connection {
             current.environ = Some(environ.clone());
             current.is_head = request.is_head;
             current.handed_over = false;
+            current.ended = None;
             current.message.clear();
         }
         let result = self.app.call_with_two(&environ, start_response);

@@ -70,6 +70,11 @@ unsafe extern "C" {
     static PyExc_ValueError: *mut Raw;
     fn PyObject_Call(callable: *mut Raw, arguments: *mut Raw, keywords: *mut Raw) -> *mut Raw;
     fn PyObject_CallFunctionObjArgs(callable: *mut Raw, ...) -> *mut Raw;
+    fn PyObject_GetIter(object: *mut Raw) -> *mut Raw;
+    fn PyIter_Next(iterator: *mut Raw) -> *mut Raw;
+    fn PyErr_Occurred() -> *mut Raw;
+    fn PyErr_SetObject(kind: *mut Raw, value: *mut Raw);
+    static PyExc_AttributeError: *mut Raw;
     fn PyObject_GetAttrString(object: *mut Raw, name: *const c_char) -> *mut Raw;
     fn PyObject_SetAttr(object: *mut Raw, name: *mut Raw, value: *mut Raw) -> c_int;
     fn PyUnicode_FromStringAndSize(text: *const c_char, size: isize) -> *mut Raw;
@@ -379,6 +384,60 @@ impl Object {
     pub(crate) fn dict_update(&self, other: &Self) -> Result<(), Raised> {
         // SAFETY: what are not dicts raise.
         done(unsafe { PyDict_Update(self.as_raw(), other.as_raw()) })
+    }
+
+    /// What gives its items, one after the other.
+    pub(crate) fn iterator(&self) -> Result<Self, Raised> {
+        // SAFETY: what cannot be iterated raises.
+        unsafe { new(PyObject_GetIter(self.as_raw())) }
+    }
+
+    /// The next item of an iterator.
+    pub(crate) fn next(&self) -> Result<Option<Self>, Raised> {
+        // SAFETY: only called with what `iterator` gave; null is an exception or the end.
+        unsafe {
+            let item = PyIter_Next(self.as_raw());
+            if item.is_null() && !PyErr_Occurred().is_null() {
+                return Err(Raised);
+            }
+            Ok(NonNull::new(item).map(Self))
+        }
+    }
+
+    /// Whether it is of this class, and not of one below.
+    pub(crate) fn is_of(&self, class: &Self) -> bool {
+        self.is_exactly(class.as_raw())
+    }
+
+    /// Whether it is a `list`, `tuple`, `str` or `bytes`, and not of a class below.
+    pub(crate) fn is_sequence(&self) -> bool {
+        let kinds = [
+            &raw const PyList_Type,
+            &raw const PyTuple_Type,
+            &raw const PyUnicode_Type,
+            &raw const PyBytes_Type,
+        ];
+        kinds.into_iter().any(|kind| self.is_exactly(kind))
+    }
+
+    /// A method, if it has one of that name.
+    pub(crate) fn method(&self, name: &std::ffi::CStr) -> Result<Option<Self>, Raised> {
+        match self.attribute(name) {
+            Ok(method) => Ok(Some(method)),
+            // SAFETY: an exception is set, and the class was before any library was loaded.
+            Err(Raised) if unsafe { PyErr_ExceptionMatches(PyExc_AttributeError) } != 0 => {
+                clear();
+                Ok(None)
+            }
+            Err(raised) => Err(raised),
+        }
+    }
+
+    /// Raise this exception.
+    pub(crate) fn raise(&self) -> Raised {
+        // SAFETY: only called with what `take_raised` gave; its class begins with a `Raw`, as every object does.
+        unsafe { PyErr_SetObject(self.0.as_ref().kind, self.as_raw()) };
+        Raised
     }
 
     /// An attribute.

@@ -21,6 +21,8 @@ const KEPT: usize = 8 * 1024;
 pub(crate) struct Message {
     /// The frame of the head, if there is one, and what follows it. The header's length is written last.
     bytes: Vec<u8>,
+    /// Where the head ends; 0 when there is none.
+    head_end: usize,
     /// What Content-Length says.
     pub(crate) length: Option<u64>,
     /// Whether the status lets it have a body.
@@ -32,20 +34,19 @@ impl Message {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
+        self.head_end = 0;
     }
 
     /// The head, without its frame's header, if start_response was called.
     pub(crate) fn head(&self) -> Option<&[u8]> {
-        self.bytes.get(HEADER..)
+        self.bytes.get(HEADER..self.head_end)
     }
 
     /// Write down what start_response was given, if that is nothing unusual: a status line and header names that
     /// Python has already found to be right, and values of ASCII. False: nothing was done.
     pub(crate) fn begin(&mut self, status: &Object, headers: &Object, known: &Known) -> bool {
         let begun = self.try_begin(status, headers, known).is_some();
-        if !begun {
-            self.bytes.clear();
-        }
+        self.head_end = if begun { self.bytes.len() } else { 0 };
         begun
     }
 

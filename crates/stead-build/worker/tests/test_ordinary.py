@@ -15,6 +15,22 @@ import json
 
 TEXT = [("Content-Type", "text/plain")]
 kept = []
+closed = []
+
+class Iterable:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __iter__(self):
+        for step in self.steps:
+            if step == "raise":
+                raise KeyError("on the way")
+            yield step.encode() if step != "str" else "four"
+
+    def close(self):
+        closed.append(self)
+        if "close-raises" in self.steps:
+            raise KeyError("at the end")
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -58,6 +74,12 @@ def app(environ, start_response):
     elif path == "/raise":
         start_response("200 OK", TEXT)
         raise KeyError("the app's own")
+    elif path.startswith("/iterable/"):
+        start_response("200 OK", TEXT + [("Content-Length", "4")])
+        return Iterable(environ["QUERY_STRING"].split(","))
+    elif path == "/closed":
+        start_response("200 OK", TEXT)
+        return [("%d" % len(closed)).encode()]
     elif path == "/variable":
         start_response("200 OK", TEXT)
         import os
@@ -201,6 +223,31 @@ class Ordinary(WorkerTest):
             self.assertEqual(edge.ask("/write").body, b"written hello")
         for text in ("TypeError", "start_response was called twice without exc_info", "KeyError: \"the app's own\""):
             self.assertIn(text, self.worker.log())
+
+    def test_iterables_are_sent_and_closed_whatever_they_give(self):
+        edge = self.serve()
+        whole, cut = ["HEAD", "BODY", "END"], ["HEAD", "BODY", "ABORT"]
+        # What it gives, what is sent, and what the log says.
+        cases = (
+            ("four", whole, ""), (",four", whole, ""), ("four,", whole, ""), ("fo,ur", ["HEAD", "BODY", "BODY", "END"], ""),
+            ("fourty", whole, "the body is longer"), ("four,more", whole, "the body is longer"), ("fo", cut, "2 bytes shorter"),
+            ("", ["ABORT"], "4 bytes shorter"), ("raise", ["ABORT"], "on the way"), ("four,raise", whole, "on the way"),
+            ("fo,raise", cut, "on the way"), ("str", ["ABORT"], "`str`"), ("four,str", whole, "`str`"),
+            ("four,close-raises", whole, "at the end"), ("raise,close-raises", ["ABORT"], "at the end"))
+        count = 0
+        for _ in range(3):
+            for steps, frames, text in cases:
+                before = len(self.worker.log())
+                self.assertEqual(edge.ask("/iterable/?" + steps).frames, frames, steps)
+                count += 1
+                # Its END may come before the app is done; the next answer does not.
+                self.assertEqual(edge.ask("/closed").body, b"%d" % count, steps)
+                log = self.worker.log()[before:]
+                self.assertEqual(text in log, True, log)
+                self.assertEqual(bool(log), bool(text), log)
+            head = edge.ask("/iterable/?four", "HEAD")
+            count += 1
+            self.assertEqual(head.frames, ["HEAD", "END"])
 
     def test_functions_of_a_response_that_is_over_and_of_a_connection_that_is_closed_do_no_harm(self):
         edge = self.serve()
