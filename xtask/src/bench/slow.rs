@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,10 @@ pub(crate) const EDGE: [Crowd; 3] = [
 const TICK: Duration = Duration::from_millis(500);
 /// The crowd looks so often whether it is to go.
 const PAUSE: Duration = Duration::from_millis(50);
+/// From when the last of the crowd has come until normal visitors are counted: by then the server has read what it sent.
+const SETTLE: Duration = Duration::from_secs(2);
+/// A crowd that takes longer to arrive is an error of the measurement.
+const ARRIVAL: Duration = Duration::from_secs(60);
 
 /// A peer's medians.
 #[derive(Clone, Debug)]
@@ -85,15 +90,28 @@ pub(crate) fn run(
     let server = Server::start(places, peer, work.app)?;
     let scripts = places.bench.join("wrk");
     let normal = || wrk::run(&scripts, work, &server, 32, pace.time);
+    let server_port = server.port;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..pace.rounds {
         alone.push(normal()?);
-        let stop = AtomicBool::new(false);
+        let (stop, begun) = (AtomicBool::new(false), Instant::now());
         let load = thread::scope(|scope| {
-            scope.spawn(|| come(crowd, &stop, server.port));
-            // Long enough for each to have arrived and to be in the middle of it.
-            thread::sleep(Duration::from_secs(3));
-            let load = normal();
+            let (arrived, arrival) = channel();
+            let stop = &stop;
+            scope.spawn(move || come(crowd, stop, server_port, &arrived));
+            // Each is in the middle of it before normal visitors are counted. A burst of ten thousand requests is work, for
+            // every peer, and not what is measured here.
+            let load = match arrival.recv_timeout(ARRIVAL) {
+                Ok(()) => {
+                    println!(
+                        "  all are there after {:.1} s",
+                        begun.elapsed().as_secs_f64()
+                    );
+                    thread::sleep(SETTLE);
+                    normal()
+                }
+                Err(_) => Err(format!("{} slow visitors did not arrive", crowd.size)),
+            };
             stop.store(true, Ordering::Relaxed);
             load
         });
@@ -129,7 +147,8 @@ struct Visitor {
     stream: Option<TcpStream>,
 }
 
-fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
+/// Arrive, say so, and go on slowly.
+fn come(crowd: Crowd, stop: &AtomicBool, port: u16, arrived: &Sender<()>) {
     let mut visitors: Vec<Visitor> = (0..crowd.size)
         .map(|at| Visitor {
             slow: crowd.kinds[at % crowd.kinds.len()],
@@ -137,6 +156,7 @@ fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
         })
         .collect();
     let tick = TICK.mul_f64(crowd.size as f64 / 1000.0);
+    let mut all_there = false;
     while !stop.load(Ordering::Relaxed) {
         for visitor in &mut visitors {
             // Thrown out or answered: it comes again.
@@ -145,6 +165,20 @@ fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
             }
         }
         let begun = Instant::now();
+        while !all_there && !stop.load(Ordering::Relaxed) {
+            for away in visitors
+                .iter_mut()
+                .filter(|visitor| visitor.stream.is_none())
+            {
+                let _ = away.step(port);
+            }
+            all_there = visitors.iter().all(Visitor::is_there);
+            if all_there {
+                let _ = arrived.send(());
+            } else {
+                thread::sleep(PAUSE);
+            }
+        }
         while begun.elapsed() < tick && !stop.load(Ordering::Relaxed) {
             thread::sleep(PAUSE);
         }
@@ -152,6 +186,18 @@ fn come(crowd: Crowd, stop: &AtomicBool, port: u16) {
 }
 
 impl Visitor {
+    /// It is in the middle of what it is slow at: a reader has some of its answer.
+    fn is_there(&self) -> bool {
+        match (&self.stream, self.slow) {
+            (None, _) => false,
+            (Some(_), Slow::Header | Slow::Body) => true,
+            (Some(stream), Slow::Reading(_)) => !matches!(
+                stream.peek(&mut [0]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock
+            ),
+        }
+    }
+
     fn step(&mut self, port: u16) -> io::Result<()> {
         let Some(stream) = &mut self.stream else {
             let mut stream = TcpStream::connect(("127.0.0.1", port))?;
