@@ -1,5 +1,7 @@
 //! `cargo xtask lab`: what is tested on real machines. The tests of CI run the same, briefly.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -48,15 +50,68 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
         .args(["--test", "machines", "--test", "lab"])
         .args(&arguments.filter)
         .current_dir(root);
+    let figures = root.join("target/lab-figures");
     if arguments.long {
+        // A part of the tests replaces its own rows.
+        let ready = match arguments.filter {
+            Some(_) => fs::create_dir_all(&figures),
+            None => empty(&figures),
+        };
+        if let Err(error) = ready {
+            eprintln!(
+                "error: cannot prepare `{}`\n  cause: {error}",
+                figures.display()
+            );
+            return ExitCode::FAILURE;
+        }
         command.env("STEAD_LAB_LONG", "1");
+        command.env("STEAD_LAB_FIGURES", &figures);
     }
     match command.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(status) if status.success() => match arguments.long {
+            true => write(root, &figures),
+            false => ExitCode::SUCCESS,
+        },
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: cannot run cargo\n  cause: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn empty(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(dir),
+    }
+}
+
+/// What the tests reached, a row each, in the order of their names.
+fn write(root: &Path, figures: &Path) -> ExitCode {
+    let written = rows(figures).and_then(|rows| {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let text = format!(
+            "# Hosts\n\nWritten by `cargo xtask lab --long`; not edited by hand.\n\n\
+             Machines of `crates/lab` on a machine of {cpus} CPUs, which the visitors and the laptop run on, too. \
+             The program is the one that `STEAD_LAB_PROGRAM` names, else the one that was built with the tests, which is not optimized.\n\n\
+             | what | goal | reached |\n|---|---|---|\n{rows}"
+        );
+        fs::write(root.join("bench/HOSTS.md"), text)
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: cannot write `bench/HOSTS.md`\n  cause: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn rows(figures: &Path) -> io::Result<String> {
+    let mut files: Vec<_> = fs::read_dir(figures)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()?;
+    files.sort();
+    files.iter().map(fs::read_to_string).collect()
 }

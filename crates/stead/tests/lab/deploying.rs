@@ -6,6 +6,7 @@ mod failing_disk;
 mod full_disk;
 mod many;
 mod misbehave;
+mod quick;
 mod visitors;
 
 use lab::{Lab, Machine};

@@ -1,9 +1,16 @@
 //! The laptop: the program as a person calls it, with a configuration of its own.
 
+use std::ffi::OsString;
 use std::process::{Command, Output, Stdio};
 
 use lab::Lab;
 use tempfile::TempDir;
+
+/// The program that is tried: the one that was built with the tests, unless another is named.
+fn program() -> OsString {
+    let built = || OsString::from(env!("CARGO_BIN_EXE_stead"));
+    std::env::var_os("STEAD_LAB_PROGRAM").unwrap_or_else(built)
+}
 
 /// Someone who works on the machines of a lab.
 pub(crate) struct Laptop {
@@ -28,7 +35,7 @@ impl Laptop {
 
     /// `stead host VERB TARGET …`
     pub(crate) fn command(&self, verb: &str, target: &str, options: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+        let mut command = Command::new(program());
         command
             .args(["host", verb, target])
             .arg("--ssh-config")
@@ -46,7 +53,7 @@ impl Laptop {
 
     /// `stead VERB …`, for what is deployed.
     pub(crate) fn verb(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+        let mut command = Command::new(program());
         command
             .args(words)
             .arg("--ssh-config")
@@ -58,7 +65,7 @@ impl Laptop {
     }
 
     pub(crate) fn ls(&self) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stead"));
+        let mut command = Command::new(program());
         command
             .args(["host", "ls"])
             .env("XDG_CONFIG_HOME", self.home.path());

@@ -19,10 +19,15 @@ pub(super) struct Visitors {
 
 impl Visitors {
     pub(super) fn come(address: &str) -> Self {
+        Self::come_to(address, "/release")
+    }
+
+    /// To another page than usual.
+    pub(super) fn come_to(address: &str, path: &'static str) -> Self {
         let go = Arc::new(AtomicBool::new(false));
         let threads = (0..THREADS).map(|_| {
             let (go, address) = (Arc::clone(&go), address.to_owned());
-            std::thread::spawn(move || visit(&address, &go))
+            std::thread::spawn(move || visit(&address, path, &go))
         });
         let threads = threads.collect();
         Self { go, threads }
@@ -41,14 +46,14 @@ impl Visitors {
     }
 }
 
-fn visit(address: &str, go: &AtomicBool) -> (u64, Vec<String>) {
+fn visit(address: &str, path: &str, go: &AtomicBool) -> (u64, Vec<String>) {
     let (mut served, mut lost) = (0, Vec::new());
     let mut kept = None;
     let mut next = Instant::now();
     while !go.load(Ordering::Relaxed) {
         next += PAUSE;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        match ask(address, &mut kept) {
+        match ask(address, path, &mut kept) {
             Ok(status) if status.contains(" 200 ") => served += 1,
             Ok(status) => lost.push(status),
             Err(error) => {
@@ -61,7 +66,7 @@ fn visit(address: &str, go: &AtomicBool) -> (u64, Vec<String>) {
 }
 
 /// One request over a connection that is kept. The status line.
-fn ask(address: &str, kept: &mut Option<BufReader<TcpStream>>) -> io::Result<String> {
+fn ask(address: &str, path: &str, kept: &mut Option<BufReader<TcpStream>>) -> io::Result<String> {
     let connection = match kept {
         Some(connection) => connection,
         None => {
@@ -72,7 +77,7 @@ fn ask(address: &str, kept: &mut Option<BufReader<TcpStream>>) -> io::Result<Str
     };
     write!(
         connection.get_mut(),
-        "GET /release HTTP/1.1\r\nHost: {address}\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"
     )?;
     let (mut status, mut length, mut close) = (String::new(), 0, false);
     connection.read_line(&mut status)?;
