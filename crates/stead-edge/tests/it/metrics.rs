@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use stead_edge::Settings;
 use stead_model::messages::EdgeEvent;
-use stead_model::routing::RoutingTable;
+use stead_model::routing::{RoutingTable, Target};
 
 use crate::running::{Running, Worker, table, upstream};
 use stead_model::release::Protocol;
@@ -275,4 +275,33 @@ fn a_deep_directory_can_have_the_socket_too() {
         std::os::fd::AsRawFd::as_raw_fd(&folder)
     );
     assert!(scrape(Path::new(&near)).ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_name_with_quotation_marks_and_line_ends_stays_one_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("metrics.sock");
+    let settings = Settings {
+        metrics: Some(socket.clone()),
+        ..Settings::default()
+    };
+    let mut hostile = table(upstream(Protocol::Frames, Vec::new()));
+    hostile.routes[0].limit = Some(crate::rates::limit("a\"} 7\\\nstead_connections 99"));
+    let (_, mut nobody) = hostile.upstreams.pop_first().unwrap();
+    (nobody.app, nobody.process) = ("b\"c".into(), "d\\".into());
+    nobody.queue_limit = 0;
+    let name = format!("{}.{}", nobody.app, nobody.process);
+    hostile.routes[0].target = Target::Upstream(name.clone());
+    hostile.upstreams.insert(name, nobody);
+    let running = Running::with(settings, hostile);
+    for status in [503, 503, 429] {
+        assert_eq!(running.get("/").status, status);
+    }
+    let text = scrape(&socket);
+    let limited = r#"stead_requests_limited_total{route="a\"} 7\\\nstead_connections 99"}"#;
+    assert_eq!(value(&text, limited), Some(1.0), "{text}");
+    let failed = r#"stead_requests_total{app="b\"c",process="d\\",release="1",status="5xx"}"#;
+    assert_eq!(value(&text, failed), Some(2.0), "{text}");
+    assert_eq!(value(&text, "stead_connections"), Some(0.0), "{text}");
+    is_read_by_prometheus(&text);
 }
