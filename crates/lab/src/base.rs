@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::command;
 
 /// Raised when what is in the base changes: the next lab builds it anew.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 const SUITE: &str = "bookworm";
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// What a small virtual machine of a provider has, and what the tests look with.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,ca-certificates,python3,nftables,sudo,procps,curl";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,ca-certificates,python3,nftables,sudo,procps,curl,git";
 
 /// Where the base is, which is made when it is not there.
 pub fn obtain(cache: &Path) -> Result<PathBuf, String> {

@@ -74,6 +74,7 @@ mod listener;
 mod logs;
 mod machine;
 mod processes;
+pub mod push;
 mod runtime;
 pub mod source;
 mod spawn;

@@ -11,7 +11,7 @@ use crate::logs::{LogLine, LogSaid, LogWish};
 use crate::manifest::Manifest;
 use crate::release::Release;
 use crate::tree::{Kind, Tree};
-use crate::{procfile, schedule};
+use crate::{procfile, push, schedule};
 
 /// Any text is a manifest or a list of errors, each at a place of the text.
 pub fn manifest(text: &str) {
@@ -78,6 +78,24 @@ pub fn agent_lines(text: &str) {
     }
 }
 
+/// What is taken of a push is one commit of the branch, and a repository that is let through stays inside its app's directory.
+pub fn push(text: &str) {
+    if let Ok(commit) = push::judge(text, "main") {
+        assert!(commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(text.lines().all(|line| line.ends_with(" refs/heads/main")));
+    }
+    for line in text.lines() {
+        if let Some(repository) = stays::<push::Repository>(line)
+            && repository.check().is_ok()
+        {
+            assert!(!repository.app.contains(['/', '.']));
+            assert!(repository.directory.split('/').all(|part| part != ".."));
+            assert!(!repository.branch.contains(['\n', ' ']));
+        }
+        stays::<push::Prepared>(line);
+    }
+}
+
 /// A listing that is taken is the only text for its tree, and none of its paths leaves a directory.
 pub fn tree_listing(text: &str) {
     let Ok(tree) = Tree::read(text.as_bytes()) else {
@@ -120,6 +138,7 @@ pub fn replay(target: &str, text: &str) {
         "procfile" => procfile(text),
         "schedule" => schedule(text),
         "agent_lines" => agent_lines(text),
+        "push" => push(text),
         "tree_listing" => tree_listing(text),
         _ => panic!("there is no such target"),
     }

@@ -20,6 +20,7 @@ pub mod mirror;
 pub mod network;
 pub mod plan;
 pub mod procfile;
+pub mod push;
 pub mod release;
 pub mod routing;
 pub mod schedule;

@@ -1,4 +1,4 @@
-//! On the laptop: hosts, and how they are reached.
+//! On the laptop: hosts, and how they are reached. On a host, when an app is pushed there, the same for what is pushed.
 //!
 //! Everything goes through the user's own `ssh`, with the configuration, keys, agents and jump hosts that it knows; no port of a host is open
 //! for Stead. What a host does is in the program itself: it is copied there, and its verb `api` is run with JSON on standard
@@ -6,6 +6,7 @@
 //! shown.
 
 pub mod known;
+pub mod push;
 pub mod quote;
 mod session;
 mod snapshot;

@@ -4,8 +4,10 @@ mod logs;
 mod send;
 mod wish;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use stead_model::agent::{self, Answer, Question, Wish};
 use stead_model::host::{self, BINARY, Facts, Progress, SetUp, Step, TakeDown};
@@ -82,7 +84,8 @@ pub struct Session {
     dir: String,
     /// While it is there, `dir` is. Before the connection, which it needs to end in order.
     _hold: Option<Hold>,
-    ssh: Ssh,
+    /// `None`: the host is this machine.
+    ssh: Option<Ssh>,
     /// SHA-256 of the program that is installed there.
     pub installed: Option<String>,
 }
@@ -110,7 +113,7 @@ impl Session {
         let installed = first.binary;
         let mut session = Self {
             target: target.clone(),
-            ssh,
+            ssh: Some(ssh),
             elevation,
             program: BINARY.to_owned(),
             dir,
@@ -151,7 +154,7 @@ impl Session {
             program: BINARY.to_owned(),
             dir: dir.unwrap_or_default(),
             _hold: hold,
-            ssh,
+            ssh: Some(ssh),
             installed: None,
         })
     }
@@ -161,6 +164,27 @@ impl Session {
         self.elevation == Elevation::SudoAsks
     }
 
+    /// This machine is the host, and who runs this is root. `program` is run as it would be over ssh.
+    pub fn here(target: Target, program: &Path) -> Self {
+        Self {
+            target,
+            elevation: Elevation::Root,
+            program: program.to_string_lossy().into_owned(),
+            dir: String::new(),
+            _hold: None,
+            ssh: None,
+            installed: None,
+        }
+    }
+
+    /// The words before those of a command that is run as root there.
+    pub fn before_root(&self) -> &'static [&'static str] {
+        match self.elevation {
+            Elevation::Root => &[],
+            Elevation::Sudo | Elevation::SudoAsks => &["sudo", "-n", "--"],
+        }
+    }
+
     /// Where it is.
     pub fn target(&self) -> &Target {
         &self.target
@@ -168,9 +192,10 @@ impl Session {
 
     fn copy(&self, own: &Own<'_>) -> Result<(), Failure> {
         let act = || format!("cannot copy `stead` to `{}`", self.target);
-        let copied = self.ssh.upload(own.path, &self.program);
+        let ssh = self.ssh().map_err(|why| Failure::new(act(), why))?;
+        let copied = ssh.upload(own.path, &self.program);
         copied.map_err(|why| Failure::new(act(), why))?;
-        let said = self.ssh.run(&[&self.program, "--version"], b"");
+        let said = ssh.run(&[&self.program, "--version"], b"");
         match said {
             Ok(said) if said.starts_with(b"stead ") => Ok(()),
             Ok(_) => Err(Failure::new(act(), "what was copied is not `stead`")),
@@ -246,7 +271,8 @@ impl Session {
             _ => {
                 let words = self.words(&["api", verb]);
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                self.ssh.lines(&words, asked, &mut hear)
+                let ssh = self.ssh().map_err(|why| Failure::new(act(), why))?;
+                ssh.lines(&words, asked, &mut hear)
             }
         };
         match (end, talked) {
@@ -280,13 +306,16 @@ impl Session {
     }
 
     /// Run the program as root, with these words. Its standard output.
-    fn as_root(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+    pub(crate) fn as_root(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+        let Some(ssh) = &self.ssh else {
+            return self.run_here(words, input);
+        };
         let words = self.words(words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if self.elevation != Elevation::SudoAsks {
-            return self.ssh.run(&words, input);
+            return ssh.run(&words, input);
         }
-        if !std::io::stdin().is_terminal() {
+        if !io::stdin().is_terminal() {
             return Err(
                 "sudo asks for a password there, and there is no terminal here to ask on"
                     .to_owned(),
@@ -297,17 +326,49 @@ impl Session {
             format!("{}/answered", self.dir),
         );
         let writes = "umask 077; rm -f -- \"$2\"; cat >\"$1\"";
-        self.ssh
-            .run(&["sh", "-c", writes, "sh", &asked, &answered], input)?;
-        let ran = self.ssh.with_terminal(&quote::line(words));
+        ssh.run(&["sh", "-c", writes, "sh", &asked, &answered], input)?;
+        let ran = ssh.with_terminal(&quote::line(words));
         // The file is there as soon as sudo lets it begin; before that, sudo has said on the terminal why not.
-        let said = self.ssh.run(&["cat", &answered], b"");
+        let said = ssh.run(&["cat", &answered], b"");
         match (ran, said) {
             // What it said of a failure says more than that it failed.
             (Ok(()), said) => said,
             (Err(_), Ok(said)) if !said.is_empty() => Ok(said),
             (Err(why), Ok(_)) => Err(why),
             (Err(_), Err(_)) => Err("sudo did not let you there; it said why above".to_owned()),
+        }
+    }
+
+    fn ssh(&self) -> Result<&Ssh, String> {
+        let here = "this machine is the host itself";
+        self.ssh.as_ref().ok_or_else(|| here.to_owned())
+    }
+
+    fn run_here(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+        let failed = |error: io::Error| format!("cannot run `{}`: {error}", self.program);
+        let mut child = self.talk(words).map_err(failed)?;
+        if let Some(mut to) = child.stdin.take() {
+            let input = input.to_owned();
+            // What does not read it says why it ended.
+            std::thread::spawn(move || to.write_all(&input));
+        }
+        crate::ssh::ended(&child.wait_with_output().map_err(failed)?)
+    }
+
+    /// Start the program as root with these words, to talk with it. Ctrl-C does not reach it.
+    fn talk(&self, words: &[&str]) -> io::Result<Child> {
+        match &self.ssh {
+            Some(ssh) => {
+                let words = self.words(words);
+                ssh.talk(&quote::line(words.iter().map(String::as_str)))
+            }
+            None => Command::new(&self.program)
+                .args(words)
+                .process_group(0)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn(),
         }
     }
 

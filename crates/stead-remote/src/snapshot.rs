@@ -1,9 +1,10 @@
 //! What is deployed: the tree of an app's directory at one moment, and where it comes from.
 //!
 //! In a git repository it is the commit that is checked out, as `git archive` would write it; with `dirty`, the files as they are, but for
-//! what git ignores. Without git, it is the directory, but for what `.gitignore` files and a short list leave out.
+//! what git ignores. Without git, it is the directory, but for what `.gitignore` files and a short list leave out. On a host it is a commit
+//! that was pushed there.
 
-mod ask_git;
+pub(crate) mod ask_git;
 mod committed;
 mod contents;
 mod files;
@@ -55,13 +56,36 @@ impl Snapshot {
         snapshot.origin.who = plain(&who);
         Ok(snapshot)
     }
+
+    /// Of a commit that was pushed to the bare repository in `dir` of this machine, as `branch`; the app is in its `directory`, empty: at
+    /// its top. Within a hook, what was pushed and is not the repository's yet is read, too.
+    ///
+    /// # Errors
+    /// git fails, or the tree is one that no host takes.
+    pub fn pushed(
+        dir: &Path,
+        commit: &str,
+        branch: &str,
+        directory: &str,
+        who: String,
+    ) -> Result<Self, Failure> {
+        let repository = ask_git::Repository::bare(dir.to_owned(), directory);
+        let taken = committed::pushed(&repository, commit, branch);
+        let mut snapshot = taken.map_err(|refused| Failure {
+            act: format!("cannot take what was pushed to `{branch}`"),
+            causes: refused.causes,
+            hint: refused.hint,
+        })?;
+        snapshot.origin.who = plain(&who);
+        Ok(snapshot)
+    }
 }
 
 /// Why a directory cannot be sent.
 #[derive(Debug)]
-struct Refused {
-    causes: Vec<String>,
-    hint: Option<String>,
+pub(crate) struct Refused {
+    pub(crate) causes: Vec<String>,
+    pub(crate) hint: Option<String>,
 }
 
 impl Refused {

@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod certificates;
 pub(crate) mod deploy;
+pub(crate) mod git_remote;
 mod interrupt;
 pub(crate) mod logs;
 mod place;
@@ -10,9 +11,10 @@ pub(crate) mod wave;
 
 use std::path::PathBuf;
 
-use stead_remote::{Failure, Session, Target};
+use stead_remote::{Failure, GiveUp, Session, Target};
 
 use crate::problem::Problem;
+use crate::render::Terminal;
 
 pub(crate) use place::Place;
 
@@ -30,7 +32,7 @@ pub(crate) struct Where {
 }
 
 /// Who works here: `ana@laptop`.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok())
@@ -45,6 +47,12 @@ fn who() -> String {
 fn sessions(place: &Place) -> Result<Vec<Session>, Failure> {
     let open = |target: &Target| Session::visit(target, place.ssh_config.as_deref());
     place.targets.iter().map(open).collect()
+}
+
+/// Ctrl-C gives up a change.
+pub(crate) fn give_up_by_signal(give_up: &GiveUp, terminal: &Terminal) -> Result<(), Problem> {
+    let says = "giving up: what no visitor has got yet is undone; again to leave without knowing";
+    interrupt::listen(give_up, terminal, says)
 }
 
 /// What an agent said that it should not have.

@@ -23,8 +23,10 @@ use crate::render::Terminal;
 
 pub(crate) mod laptop;
 mod logs;
+mod push;
 
 pub(crate) use logs::logs;
+pub(crate) use push::{receive, received, repository};
 
 /// An edge that runs answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);

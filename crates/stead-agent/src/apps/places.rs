@@ -307,7 +307,14 @@ impl Places {
             }
             return;
         }
-        for below in ["releases", "variables", "build", "objects", "trees"] {
+        for below in [
+            "releases",
+            "variables",
+            "build",
+            "objects",
+            "trees",
+            stead_model::push::DIRECTORY,
+        ] {
             let _ = fs::remove_dir_all(dir.join(below));
         }
     }

@@ -6,7 +6,7 @@ use stead_model::tree::{PROTOCOL, Received, Sending};
 
 use super::{Elevation, Session};
 use crate::snapshot::Snapshot;
-use crate::{Failure, GiveUp, quote};
+use crate::{Failure, GiveUp};
 
 /// The longest line of a host's answer, bytes.
 const LONGEST: u64 = 4 << 20;
@@ -73,10 +73,9 @@ impl Session {
         give_up: &GiveUp,
         show: &mut dyn FnMut(Sent),
     ) -> Result<Received, String> {
-        let words = self.words(&["api", "source", app]);
-        let words = quote::line(words.iter().map(String::as_str));
         let broken = |error: io::Error| format!("the connection failed: {error}");
-        let mut child = self.ssh.talk(&words).map_err(broken)?;
+        let words = ["api", "source", app];
+        let mut child = self.talk(&words).map_err(broken)?;
         let mut last = None;
         let mut unreadable = None;
         if let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) {

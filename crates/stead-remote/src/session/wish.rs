@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stead_model::agent::{self, Answer, Done, Failed, LONGEST_ANSWER, Progress, Question, Wish};
 
 use super::{Elevation, Session};
-use crate::{Failure, quote};
+use crate::Failure;
 
 /// The person's side of everything that goes on at hosts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -121,10 +121,8 @@ impl Session {
         give_up: &GiveUp,
         hear: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), String> {
-        let words = self.words(words);
-        let words = quote::line(words.iter().map(String::as_str));
         let broken = |error: std::io::Error| format!("the connection failed: {error}");
-        let mut child = self.ssh.talk(&words).map_err(broken)?;
+        let mut child = self.talk(words).map_err(broken)?;
         let input = give_up.keep(child.stdin.take());
         if let Some(input) = &mut *input.lock().unwrap_or_else(PoisonError::into_inner) {
             // What does not read it says why it ended.

@@ -8,18 +8,28 @@ use std::process::{Command, Output, Stdio};
 
 use super::Refused;
 
-/// The part of a working tree that an app's directory is.
-#[derive(Debug)]
-pub(super) struct Repository {
-    /// The app's directory.
-    pub(super) dir: PathBuf,
-    /// Its path in the repository, with a slash at its end; empty at the top.
-    pub(super) prefix: Vec<u8>,
+/// The part of a working tree that an app's directory is, or a bare repository.
+#[derive(Clone, Debug)]
+pub(crate) struct Repository {
+    /// The app's directory; of a bare repository, its own.
+    pub(crate) dir: PathBuf,
+    /// The app's path in the repository, with a slash at its end; empty at the top.
+    pub(crate) prefix: Vec<u8>,
+    /// It has no working tree. Whoever pushed to it is believed nothing.
+    pub(crate) is_bare: bool,
 }
+
+/// What git says in the environment of a hook about objects that were pushed and are not the repository's yet (git-receive-pack(1)).
+const QUARANTINE: [&str; 4] = [
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+];
 
 impl Repository {
     /// `None`: the directory is in no repository, or there is no git on this machine and no repository either.
-    pub(super) fn of(dir: &Path) -> Result<Option<Self>, Refused> {
+    pub(crate) fn of(dir: &Path) -> Result<Option<Self>, Refused> {
         let is_one = dir.ancestors().any(|above| above.join(".git").exists());
         if !is_one {
             return Ok(None);
@@ -27,6 +37,7 @@ impl Repository {
         let mut repository = Self {
             dir: dir.to_owned(),
             prefix: Vec::new(),
+            is_bare: false,
         };
         let said = repository.ask(&["rev-parse", "--show-prefix"], b"")?;
         repository.prefix = without_line_end(&said).to_vec();
@@ -38,11 +49,25 @@ impl Repository {
         Self {
             dir,
             prefix: Vec::new(),
+            is_bare: false,
+        }
+    }
+
+    /// A bare one, with an app in its `directory`; empty: at its top.
+    pub(super) fn bare(dir: PathBuf, directory: &str) -> Self {
+        let mut prefix = directory.as_bytes().to_vec();
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        Self {
+            dir,
+            prefix,
+            is_bare: true,
         }
     }
 
     /// What git says.
-    pub(super) fn ask(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Refused> {
+    pub(crate) fn ask(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Refused> {
         let output = self.run(words, input).map_err(|error| no_git(&error))?;
         match output.status.success() {
             true => Ok(output.stdout),
@@ -51,39 +76,49 @@ impl Repository {
     }
 
     /// The same; `None` when git says no.
-    pub(super) fn ask_whether(&self, words: &[&str]) -> Result<Option<Vec<u8>>, Refused> {
+    pub(crate) fn ask_whether(&self, words: &[&str]) -> Result<Option<Vec<u8>>, Refused> {
         let output = self.run(words, b"").map_err(|error| no_git(&error))?;
         Ok(output.status.success().then_some(output.stdout))
     }
 
-    fn run(&self, words: &[&str], input: &[u8]) -> io::Result<Output> {
-        let mut child = self
-            .command(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut to) = child.stdin.take() {
-            let input = input.to_owned();
-            // git may answer before it has read everything.
-            std::thread::spawn(move || to.write_all(&input));
+    /// The same, with an index of its own, which is made there.
+    pub(super) fn ask_with_index(
+        &self,
+        index: &Path,
+        words: &[&str],
+        input: &[u8],
+    ) -> Result<Vec<u8>, Refused> {
+        let mut command = self.command(words);
+        command.env("GIT_INDEX_FILE", index);
+        let output = talk(command, input).map_err(|error| no_git(&error))?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(failed(words, &output)),
         }
-        child.wait_with_output()
+    }
+
+    fn run(&self, words: &[&str], input: &[u8]) -> io::Result<Output> {
+        talk(self.command(words), input)
     }
 
     /// git, about this repository and no other that variables may name.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("git");
+        if self.is_bare {
+            self.believe_nothing(&mut command);
+        }
         for name in [
             "GIT_DIR",
             "GIT_WORK_TREE",
             "GIT_INDEX_FILE",
             "GIT_PREFIX",
-            "GIT_OBJECT_DIRECTORY",
             "GIT_COMMON_DIR",
             "GIT_NAMESPACE",
         ] {
             command.env_remove(name);
+        }
+        if !self.is_bare {
+            command.env_remove("GIT_OBJECT_DIRECTORY");
         }
         command
             .arg("-C")
@@ -93,6 +128,42 @@ impl Repository {
             .env("GIT_OPTIONAL_LOCKS", "0");
         command
     }
+
+    /// No file of the system's or a user's says what git runs, and nothing that was pushed does: a bare repository has no
+    /// working tree to filter, and its own configuration is the host's.
+    fn believe_nothing(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("GIT_") && !QUARANTINE.contains(&text.as_ref()) {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .args(["-c", "core.fsmonitor=false"])
+            .args(["-c", "core.hooksPath=/dev/null"])
+            .args(["-c", "core.attributesFile=/dev/null"])
+            .arg("--git-dir=.");
+    }
+}
+
+/// Give it this, and hear all of what it says.
+fn talk(mut command: Command, input: &[u8]) -> io::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut to) = child.stdin.take() {
+        let input = input.to_owned();
+        // git may answer before it has read everything.
+        std::thread::spawn(move || to.write_all(&input));
+    }
+    child.wait_with_output()
 }
 
 fn no_git(error: &io::Error) -> Refused {
@@ -121,7 +192,7 @@ fn failed(words: &[&str], output: &Output) -> Refused {
 }
 
 /// git ends a line, and a path may end in anything but that.
-pub(super) fn without_line_end(said: &[u8]) -> &[u8] {
+pub(crate) fn without_line_end(said: &[u8]) -> &[u8] {
     said.strip_suffix(b"\n").unwrap_or(said)
 }
 

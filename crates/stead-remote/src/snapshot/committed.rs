@@ -1,10 +1,12 @@
 //! The commit that is checked out.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use stead_model::agent::Origin;
 use stead_model::tree::{Entry, Kind, Tree, shown};
+use tempfile::TempDir;
 
 use super::ask_git::{Repository, between_nuls, path, without_line_end};
 use super::contents::{Contents, Objects, Place, hexadecimal, measure};
@@ -30,20 +32,7 @@ pub(super) fn commit(repository: &Repository) -> Result<Snapshot, Refused> {
     };
     let commit = String::from_utf8_lossy(without_line_end(&commit)).into_owned();
     let notes = refuse_changes(repository)?;
-    let mut found = Found::default();
-    let prefix = String::from_utf8_lossy(&repository.prefix).into_owned();
-    let tree = match prefix.trim_end_matches('/') {
-        "" => format!("{commit}^{{tree}}"),
-        inside => format!("{commit}:{inside}"),
-    };
-    if !prefix.is_empty()
-        && repository
-            .ask_whether(&["cat-file", "-e", &tree])?
-            .is_none()
-    {
-        return Err(Refused::new("nothing of this directory is committed"));
-    }
-    found.read(repository, &tree, b"")?;
+    let found = Found::of(repository, &commit)?;
     if !found.missing.is_empty() {
         return Err(Refused::new(format!(
             "the contents of large files are not here, only what Git LFS has in their place: {}",
@@ -57,6 +46,58 @@ pub(super) fn commit(repository: &Repository) -> Result<Snapshot, Refused> {
         notes,
         contents: found.contents,
     })
+}
+
+/// A commit of a bare repository, which has nothing but what was pushed there.
+pub(super) fn pushed(
+    repository: &Repository,
+    commit: &str,
+    branch: &str,
+) -> Result<Snapshot, Refused> {
+    let found = Found::of(repository, commit)?;
+    if !found.missing.is_empty() {
+        return Err(Refused::new(format!(
+            "git carries only what Git LFS has in the place of large files, not their contents: {}",
+            named(&found.missing)
+        ))
+        .hinted("stead deploy"));
+    }
+    let mut origin = origin(repository, commit.to_owned(), false)?;
+    origin.branch = Some(plain(branch));
+    Ok(Snapshot {
+        tree: Tree::new(found.entries)?,
+        origin,
+        notes: Vec::new(),
+        contents: found.contents,
+    })
+}
+
+impl Found {
+    /// All of the app's directory in a commit.
+    fn of(repository: &Repository, commit: &str) -> Result<Self, Refused> {
+        let mut found = Self::default();
+        let prefix = String::from_utf8_lossy(&repository.prefix).into_owned();
+        let tree = match prefix.trim_end_matches('/') {
+            "" => format!("{commit}^{{tree}}"),
+            inside => format!("{commit}:{inside}"),
+        };
+        if !prefix.is_empty()
+            && repository
+                .ask_whether(&["cat-file", "-e", &tree])?
+                .is_none()
+        {
+            return Err(Refused::new("nothing of this directory is committed"));
+        }
+        if repository.is_bare {
+            let made = tempfile::Builder::new().prefix("stead-").tempdir();
+            let dir = made.map_err(|error| Refused::io(&std::env::temp_dir(), &error))?;
+            let words = ["read-tree", commit];
+            repository.ask_with_index(&dir.path().join("index"), &words, b"")?;
+            found.index = Some(dir);
+        }
+        found.read(&Arc::new(repository.clone()), &tree, b"")?;
+        Ok(found)
+    }
 }
 
 /// Who made it comes later.
@@ -120,14 +161,16 @@ struct Found {
     contents: Contents,
     /// Pointers whose contents are not here.
     missing: Vec<String>,
+    /// Of a bare repository: an index of the commit, which git reads attributes from in place of a working tree.
+    index: Option<TempDir>,
 }
 
 impl Found {
     /// Add a tree of the repository, below `at`.
-    fn read(&mut self, repository: &Repository, tree: &str, at: &[u8]) -> Result<(), Refused> {
+    fn read(&mut self, repository: &Arc<Repository>, tree: &str, at: &[u8]) -> Result<(), Refused> {
         let said = repository.ask(&["ls-tree", "-r", "-z", "--full-tree", tree], b"")?;
         let lines: Vec<Line> = between_nuls(&said).filter_map(line).collect();
-        let left_out = left_out(repository, &lines)?;
+        let left_out = left_out(repository, self.index.as_ref(), &lines)?;
         let failed = |error: std::io::Error| Refused::new(format!("cannot read from git: {error}"));
         let mut objects = Objects::open(repository).map_err(failed)?;
         for line in lines {
@@ -153,7 +196,7 @@ impl Found {
                 "120000" => Kind::Link { target: start },
                 mode => {
                     let object = Place::Object {
-                        dir: repository.dir.clone(),
+                        repository: Arc::clone(repository),
                         id: line.id.clone(),
                     };
                     let own = (hexadecimal(&hash.finalize()), size, object);
@@ -189,6 +232,10 @@ impl Found {
         let Some(pointer) = pointer else {
             return Ok(Some(own));
         };
+        // A bare repository's files are its own.
+        if repository.is_bare {
+            return Ok(None);
+        }
         let file = repository.dir.join(path(&line.path));
         let is_file = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
         if !is_file {
@@ -205,8 +252,15 @@ impl Found {
         line: &Line,
         full: &[u8],
     ) -> Result<(), Refused> {
+        if repository.is_bare {
+            return Err(Refused::new(format!(
+                "git carries only the name of the submodule `{}`, not what is in it",
+                shown(full)
+            ))
+            .hinted("stead deploy"));
+        }
         let dir = repository.dir.join(path(&line.path));
-        let own = Repository::at(dir.clone());
+        let own = Arc::new(Repository::at(dir.clone()));
         let tree = format!("{}^{{tree}}", line.id);
         let is_here =
             dir.join(".git").exists() && own.ask_whether(&["cat-file", "-e", &tree])?.is_some();
@@ -238,7 +292,11 @@ fn line(text: &[u8]) -> Option<Line> {
 
 /// The paths that `.gitattributes` say are not to be exported, as `git archive` reads them: a directory's attribute counts for all that
 /// is in it.
-fn left_out(repository: &Repository, lines: &[Line]) -> Result<HashSet<Vec<u8>>, Refused> {
+fn left_out(
+    repository: &Repository,
+    index: Option<&TempDir>,
+    lines: &[Line],
+) -> Result<HashSet<Vec<u8>>, Refused> {
     let mut asked: HashSet<Vec<u8>> = HashSet::new();
     for line in lines {
         asked.insert(line.path.clone());
@@ -248,18 +306,26 @@ fn left_out(repository: &Repository, lines: &[Line]) -> Result<HashSet<Vec<u8>>,
             }
         }
     }
+    // git takes paths from where it is: the app's directory, but that a bare repository has none.
+    let before: &[u8] = index.map_or(b"", |_| repository.prefix.as_slice());
     let input: Vec<u8> = asked
         .iter()
-        .flat_map(|path| path.iter().copied().chain([0]))
+        .flat_map(|path| before.iter().chain(path).copied().chain([0]))
         .collect();
     let words = ["check-attr", "-z", "--stdin", "export-ignore"];
-    let said = repository.ask(&words, &input)?;
+    let said = match index {
+        None => repository.ask(&words, &input)?,
+        Some(dir) => {
+            let words = ["check-attr", "--cached", "-z", "--stdin", "export-ignore"];
+            repository.ask_with_index(&dir.path().join("index"), &words, &input)?
+        }
+    };
     // `<path> NUL <attribute> NUL <value> NUL`.
     let fields: Vec<&[u8]> = said.split(|byte| *byte == 0).collect();
     let ignored: HashSet<&[u8]> = fields
         .chunks_exact(3)
         .filter(|fields| fields[2] == b"set")
-        .map(|fields| fields[0])
+        .filter_map(|fields| fields[0].strip_prefix(before))
         .collect();
     let is_out = |path: &[u8]| {
         let mut above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');

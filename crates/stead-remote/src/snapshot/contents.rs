@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -24,8 +25,8 @@ pub(super) enum Place {
     File(PathBuf),
     /// An object of git.
     Object {
-        /// A directory of the repository.
-        dir: PathBuf,
+        /// Whose it is.
+        repository: Arc<Repository>,
         /// Its name.
         id: String,
     },
@@ -67,11 +68,11 @@ impl Contents {
                     copy(&mut file, &mut each)?;
                     format!("`{}`", path.display())
                 }
-                Place::Object { dir, id } => {
-                    let objects = match readers.entry(dir.clone()) {
+                Place::Object { repository, id } => {
+                    let objects = match readers.entry(repository.dir.clone()) {
                         std::collections::hash_map::Entry::Occupied(held) => held.into_mut(),
                         std::collections::hash_map::Entry::Vacant(free) => {
-                            free.insert(Objects::open(&Repository::at(dir.clone()))?)
+                            free.insert(Objects::open(repository)?)
                         }
                     };
                     objects.read(id, &mut each)?;

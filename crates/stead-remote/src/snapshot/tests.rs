@@ -389,3 +389,104 @@ fn messages_of_commits_become_one_line_that_a_terminal_can_show() {
     let many: Vec<String> = (0..7).map(|number| number.to_string()).collect();
     assert_eq!(named(&many), "`0`, `1`, `2`, `3`, `4` and 2 more");
 }
+
+/// A bare repository that has what `from` has.
+fn bare(from: &Path) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let from = from.to_str().unwrap();
+    git(dir.path(), &["clone", "-q", "--bare", from, "."]);
+    dir
+}
+
+fn pushed(dir: &Path, directory: &str) -> Result<Snapshot, Failure> {
+    let commit = git(dir, &["rev-parse", "HEAD"]);
+    Snapshot::pushed(
+        dir,
+        commit.trim(),
+        "main",
+        directory,
+        "ana@laptop".to_owned(),
+    )
+}
+
+#[test]
+fn what_was_pushed_is_what_a_deploy_of_the_commit_sends() {
+    let dir = repository(&[
+        (
+            ".gitattributes",
+            "backend/tests export-ignore\n*.md export-ignore\n",
+        ),
+        ("backend/app.py", "one"),
+        ("backend/tests/a.py", "not sent"),
+        ("backend/a.md", "not sent"),
+        ("backend/.gitattributes", "b.py export-ignore\n"),
+        ("backend/b.py", "not sent"),
+        ("README", "two"),
+    ]);
+    let run = dir.path().join("backend/app.py");
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("../README", dir.path().join("backend/link")).unwrap();
+    symlink("app.py", dir.path().join("backend/own")).unwrap();
+    commit(dir.path());
+    let bare = bare(dir.path());
+    let whole = pushed(bare.path(), "").unwrap();
+    assert_eq!(files(&whole), files(&take(dir.path(), false).unwrap()));
+    assert_eq!(
+        whole.origin,
+        Origin {
+            branch: Some("main".to_owned()),
+            ..take(dir.path(), false).unwrap().origin
+        }
+    );
+    fs::remove_file(dir.path().join("backend/link")).unwrap();
+    commit(dir.path());
+    let bare = self::bare(dir.path());
+    let part = pushed(bare.path(), "backend").unwrap();
+    let expected = take(&dir.path().join("backend"), false).unwrap();
+    assert_eq!(files(&part), files(&expected));
+    assert_eq!(names(&part), [".gitattributes", "app.py", "own"]);
+    let none = refused(pushed(bare.path(), "frontend")).0;
+    assert!(
+        none.contains("nothing of this directory is committed"),
+        "{none}"
+    );
+}
+
+#[test]
+fn what_git_does_not_carry_is_not_deployed_by_a_push() {
+    let other = repository(&[("b.py", "x")]);
+    let dir = repository(&[("app.py", "one")]);
+    git(
+        dir.path(),
+        &[
+            "submodule",
+            "--quiet",
+            "add",
+            other.path().to_str().unwrap(),
+            "part",
+        ],
+    );
+    commit(dir.path());
+    let (why, hint) = refused(pushed(bare(dir.path()).path(), ""));
+    assert!(
+        why.contains("only the name of the submodule `part`"),
+        "{why}"
+    );
+    assert_eq!(hint.as_deref(), Some("stead deploy"));
+
+    // Named as the bare repository's own file of that content: it is not taken for the content.
+    let content = "ref: refs/heads/main\n";
+    let digest = contents::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(content));
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
+        content.len()
+    );
+    let dir = repository(&[("HEAD", &pointer)]);
+    let bare = bare(dir.path());
+    fs::write(bare.path().join("HEAD"), content).unwrap();
+    let commit = git(dir.path(), &["rev-parse", "HEAD"]);
+    let taken = Snapshot::pushed(bare.path(), commit.trim(), "main", "", String::new());
+    let (why, hint) = refused(taken);
+    assert!(why.contains("Git LFS") && why.contains("`HEAD`"), "{why}");
+    assert_eq!(hint.as_deref(), Some("stead deploy"));
+}

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use stead_model::agent::{Answer, AppStatus, ReleaseInfo, Wish};
 use stead_remote::{GiveUp, Session};
 
-use super::{Place, Where, interrupt, sessions, wave, who};
+use super::{Place, Where, sessions, wave, who};
 use crate::problem::Problem;
 use crate::render::{Terminal, apps};
 
@@ -79,11 +79,7 @@ pub(crate) fn change(
     }
     let sessions = sessions(&place)?;
     let give_up = GiveUp::default();
-    interrupt::listen(
-        &give_up,
-        terminal,
-        "giving up: what no visitor has got yet is undone; again to leave without knowing",
-    )?;
+    super::give_up_by_signal(&give_up, terminal)?;
     for wish in &wishes {
         let outcomes = wave::run(&sessions, &|_| wish.clone(), &give_up, terminal);
         match json {

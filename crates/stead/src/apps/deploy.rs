@@ -8,7 +8,7 @@ use stead_model::agent::{Answer, AppStatus, Deploy, Wish};
 use stead_remote::{GiveUp, Session, Snapshot};
 
 use super::wave::{self, Outcomes};
-use super::{Place, Where, interrupt, sessions, who};
+use super::{Place, Where, sessions, who};
 use crate::problem::{Fault, Problem};
 use crate::render::{Steps, Terminal, apps};
 use crate::source::{self, Loaded};
@@ -43,25 +43,55 @@ pub(crate) fn run(wanted: Wanted, terminal: &Terminal) -> Result<ExitCode, Probl
     for note in &snapshot.notes {
         terminal.note(note);
     }
-    terminal.err(&apps::sending(&place, &snapshot));
     let sessions = sessions(&place)?;
     if wanted.dry_run {
+        terminal.err(&apps::sending(&place, &snapshot));
         let before = before(&place, &sessions)?;
         terminal.out(&apps::deploy_plan(&place, &loaded, &before));
         return Ok(ExitCode::SUCCESS);
     }
     let give_up = GiveUp::default();
-    interrupt::listen(
-        &give_up,
-        terminal,
-        "giving up: what no visitor has got yet is undone; again to leave without knowing",
-    )?;
-    let send = || send(&place, &sessions, &snapshot, &give_up, terminal);
+    super::give_up_by_signal(&give_up, terminal)?;
+    let carried = Carried {
+        place: &place,
+        sessions: &sessions,
+        snapshot: &snapshot,
+        json: wanted.json,
+    };
+    carry(&carried, &give_up, terminal)
+}
+
+/// What is deployed, and where.
+pub(crate) struct Carried<'a> {
+    /// The app and its hosts.
+    pub(crate) place: &'a Place,
+    /// A session for each of them, in their order.
+    pub(crate) sessions: &'a [Session],
+    /// The source.
+    pub(crate) snapshot: &'a Snapshot,
+    /// Print JSON.
+    pub(crate) json: bool,
+}
+
+/// Send it, and have each host build and switch. `Ok`: the new release serves everywhere.
+pub(crate) fn carry(
+    carried: &Carried<'_>,
+    give_up: &GiveUp,
+    terminal: &Terminal,
+) -> Result<ExitCode, Problem> {
+    let Carried {
+        place,
+        sessions,
+        snapshot,
+        json,
+    } = *carried;
+    terminal.err(&apps::sending(place, snapshot));
+    let send = || send(place, sessions, snapshot, give_up, terminal);
     // A host is asked how it is while it takes the source, which changes nothing for anybody.
     let (before, tree) = match sessions.iter().any(Session::asks) {
-        true => (before(&place, &sessions)?, send()?),
+        true => (before(place, sessions)?, send()?),
         false => std::thread::scope(|scope| {
-            let asked = scope.spawn(|| before(&place, &sessions));
+            let asked = scope.spawn(|| before(place, sessions));
             let tree = send();
             let before = asked.join().unwrap_or_else(|_| Err(bug()));
             Ok::<_, Problem>((before?, tree?))
@@ -75,11 +105,11 @@ pub(crate) fn run(wanted: Wanted, terminal: &Terminal) -> Result<ExitCode, Probl
             release_command: is_first,
         })
     };
-    let outcomes = wave::run(&sessions, &wish, &give_up, terminal);
-    let failed = failure(&place, &outcomes, &before);
-    match wanted.json {
-        true => terminal.raw(apps::outcomes_json(&place, &snapshot, &outcomes).as_bytes()),
-        false => terminal.out(&apps::deployed(&place, &outcomes)),
+    let outcomes = wave::run(sessions, &wish, give_up, terminal);
+    let failed = failure(place, &outcomes, &before);
+    match json {
+        true => terminal.raw(apps::outcomes_json(place, snapshot, &outcomes).as_bytes()),
+        false => terminal.out(&apps::deployed(place, &outcomes)),
     }
     match failed {
         None => Ok(ExitCode::SUCCESS),

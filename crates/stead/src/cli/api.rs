@@ -1,6 +1,6 @@
 //! `stead api`: what a laptop runs on a host, over ssh, with JSON on standard input and output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -48,6 +48,19 @@ enum What {
         #[arg(long, value_name = "DIR", default_value = APPS)]
         apps: PathBuf,
     },
+    /// Make the repository that an app is pushed to, as standard input asks
+    Repository,
+    /// Hear a push, as `git receive-pack` does
+    Receive {
+        /// Who pushes
+        #[arg(long, value_name = "NAME", default_value = "")]
+        who: String,
+
+        /// The repository
+        path: PathBuf,
+    },
+    /// Deploy what was pushed, as git's hook
+    Received,
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
@@ -58,5 +71,8 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(What::TakeDown) => host::take_down(terminal),
         Some(What::Logs) => host::logs(terminal),
         Some(What::Source { app, apps }) => host::source(&apps, &app, terminal),
+        Some(What::Repository) => host::repository(Path::new(APPS), terminal),
+        Some(What::Receive { who, path }) => host::receive(Path::new(APPS), path, &who),
+        Some(What::Received) => host::received(Path::new(APPS), terminal),
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::apps::Where;
+use super::values;
 use crate::apps::deploy::{self, Wanted};
+use crate::apps::{Where, git_remote};
 use crate::problem::Problem;
 use crate::render::Terminal;
 
@@ -16,6 +17,7 @@ use crate::render::Terminal;
   stead deploy shop --to deploy@203.0.113.5
   stead deploy --dirty                 the files as they are, without what git ignores
   stead deploy --dry-run               show what would be done
+  stead deploy --git-remote            from now on `git push stead` deploys, too
 
 Only what a host does not have is sent. It is built there, at low priority; its release command runs; its instances start
 beside the old ones, are asked for their health, and take over; the old ones finish what they have. Whatever fails before that leaves
@@ -39,6 +41,22 @@ pub(super) struct Arguments {
     #[arg(long)]
     dirty: bool,
 
+    /// Deploy nothing now: add a git remote here, which deploys what is pushed to it [default name: stead]
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "stead",
+        value_parser = values::remote,
+        conflicts_with_all = ["dirty", "json"]
+    )]
+    git_remote: Option<String>,
+
+    /// The branch that is deployed when it is pushed [default: the one that is checked out]
+    #[arg(long, value_name = "BRANCH", requires = "git_remote")]
+    branch: Option<String>,
+
     /// Show what would be done, do nothing
     #[arg(long)]
     dry_run: bool,
@@ -53,17 +71,28 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
+    let to = Where {
+        option: "stead deploy --to",
+        app: None,
+        hosts: arguments.to,
+        ssh_config: arguments.ssh_config,
+    };
+    if let Some(name) = arguments.git_remote {
+        let wanted = git_remote::Wanted {
+            dir: arguments.dir,
+            name,
+            branch: arguments.branch,
+            dry_run: arguments.dry_run,
+            to,
+        };
+        return git_remote::run(&wanted, terminal);
+    }
     let wanted = Wanted {
         dir: arguments.dir,
         dirty: arguments.dirty,
         dry_run: arguments.dry_run,
         json: arguments.json,
-        to: Where {
-            option: "stead deploy --to",
-            app: None,
-            hosts: arguments.to,
-            ssh_config: arguments.ssh_config,
-        },
+        to,
     };
     deploy::run(wanted, terminal)
 }

@@ -43,6 +43,23 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     threads.ok_or_else(|| format!("it is a number from 1 to {MOST_THREADS}"))
 }
 
+/// A name of a git remote that every shell and git read alike.
+pub(super) fn remote(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(plain)
+        && !text.ends_with('.')
+        && !text.ends_with(".lock")
+        && !text.contains("..")
+        && text.len() <= 100;
+    match good {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("a remote is named by letters, digits, hyphens, underscores and dots".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +79,16 @@ mod tests {
             "1é",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn remotes_have_names_that_mean_nothing_else() {
+        assert_eq!(remote("shop-1.eu_2"), Ok("shop-1.eu_2".to_owned()));
+        for wrong in [
+            "", "-f", ".a", "a..b", "a.lock", "a/b", "a b", "$(id)", "a;b", "a.",
+        ] {
+            assert!(remote(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 use stead_model::agent::{AppStatus, Done, Origin, ReleaseInfo, ReleaseState};
-use stead_remote::Snapshot;
+use stead_remote::push::Remote;
+use stead_remote::{Snapshot, Target};
 
 use super::steps::bytes;
 use super::text::{ERROR, FAINT, GOOD, STRONG, WARNING, shown, styled};
@@ -86,6 +87,26 @@ pub(crate) fn deploy_plan(place: &Place, loaded: &Loaded, before: &[Option<AppSt
     text
 }
 
+/// `--git-remote --dry-run`.
+pub(crate) fn remote_plan(target: &Target, url: &str, name: &str, branch: &str) -> String {
+    format!(
+        "to do:\n  on {}, make a repository that deploys `{}` when it is pushed\n  here, add the git remote `{}`: {}\n",
+        styled(STRONG, target.as_str()),
+        shown(branch),
+        shown(name),
+        shown(url),
+    )
+}
+
+/// From now on a push deploys.
+pub(crate) fn remote_added(target: &Target, remote: &Remote) -> String {
+    format!(
+        "{} deploys `{}` to `{target}`\n",
+        styled(STRONG, &format!("git push {}", shown(&remote.name))),
+        shown(&remote.branch),
+    )
+}
+
 /// What came of a deploy.
 pub(crate) fn deployed(place: &Place, outcomes: &Outcomes) -> String {
     let several = place.targets.len() > 1;
@@ -145,7 +166,7 @@ pub(crate) fn changes_json(place: &Place, outcomes: &Outcomes) -> String {
 
 fn hosts(place: &Place, outcomes: &Outcomes) -> Vec<Value> {
     let pairs = place.targets.iter().zip(outcomes);
-    let host = |(target, came): (&stead_remote::Target, &Option<Came>)| {
+    let host = |(target, came): (&Target, &Option<Came>)| {
         json!({
             "host": target.as_str(),
             "outcome": match came {

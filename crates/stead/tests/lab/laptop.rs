@@ -64,6 +64,23 @@ impl Laptop {
         command
     }
 
+    /// git, in a directory, as a person whose ssh knows the machines.
+    pub(crate) fn git(&self, dir: &std::path::Path, words: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(dir)
+            .args(words)
+            .env(
+                "GIT_SSH_COMMAND",
+                format!("ssh -F {}", self.ssh_config.display()),
+            )
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn ls(&self) -> Said {
         let mut command = Command::new(program());
         command

@@ -7,6 +7,7 @@ mod deploying;
 mod figures;
 mod hosts;
 mod laptop;
+mod pushing;
 mod sudo;
 mod trouble;
 mod verbs;

@@ -9,7 +9,7 @@ use crate::laptop::{Laptop, Said, visit};
 use crate::verbs::{App, Person};
 
 /// A user who may become root, `rule` being how; reached with the lab's key.
-fn with_user(machine: &Machine, rule: &str) {
+pub(crate) fn with_user(machine: &Machine, rule: &str) {
     machine
         .sh(&format!(
             "useradd --create-home --shell /bin/bash deploy && echo deploy:secret | chpasswd && \

@@ -70,11 +70,11 @@ impl App {
         app
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn git(&self, words: &[&str]) {
+    pub(crate) fn git(&self, words: &[&str]) {
         let who = ["-c", "user.name=Ana", "-c", "user.email=ana@example.com"];
         let done = Command::new("git")
             .arg("-C")
@@ -114,8 +114,8 @@ impl App {
 
 /// A person in the app's directory.
 pub(crate) struct Person<'a> {
-    laptop: &'a Laptop,
-    app: &'a App,
+    pub(crate) laptop: &'a Laptop,
+    pub(crate) app: &'a App,
 }
 
 impl<'a> Person<'a> {
@@ -129,12 +129,12 @@ impl<'a> Person<'a> {
         command
     }
 
-    fn says(&self, words: &[&str]) -> Said {
+    pub(crate) fn says(&self, words: &[&str]) -> Said {
         Said::of(self.command(words).output().unwrap())
     }
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let url = format!("http://{address}{path}");
     let said = Command::new("curl")
         .args(["--silent", "--max-time", "20", &url])
