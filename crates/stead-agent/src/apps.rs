@@ -111,6 +111,8 @@ pub async fn keep(apps: Apps, mut asked: UnboundedReceiver<Asked>) {
         running.insert(name.clone(), start(&shared, &name));
     }
     while let Some(asked) = asked.recv().await {
+        // Those that were removed.
+        running.retain(|_, app| !app.is_closed());
         // Whether there is such an app is said below.
         let is_known = asked.wish.app().is_none_or(|app| running.contains_key(app));
         let asked = match is_known {

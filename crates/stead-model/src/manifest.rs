@@ -373,10 +373,11 @@ pub struct Acme {
     pub challenge: ChallengeChoice,
     /// Who holds the DNS records: `"cloudflare"` (`CLOUDFLARE_API_TOKEN`), `"alidns"` (`ALIBABA_CLOUD_ACCESS_KEY_ID`,
     /// `ALIBABA_CLOUD_ACCESS_KEY_SECRET`) or `"route53"` (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`). The
-    /// credentials are files in `.stead/secrets` or environment variables of `stead up`, by these names.
+    /// credentials are files in `.stead/secrets` or environment variables of `stead up`, by these names; on a host, files in
+    /// `/var/lib/stead/apps/APP/secrets`.
     pub dns: Option<DnsProvider>,
     /// A program that makes and removes DNS records: its path and arguments. It is run with `present` or `cleanup`, the
-    /// record's name and its value after them, and must end with 0 when the record can be seen.
+    /// record's name and its value after them, and must end with 0 when the record can be seen. On a host it runs as the app's user.
     pub dns_program: Vec<String>,
     /// The key identifier of an external account (RFC 8555 section 7.3.4), for authorities that want one. Its HMAC key, as the
     /// authority shows it, is the secret `ACME_EAB_HMAC_KEY`: a file in `.stead/secrets` or an environment variable.
@@ -450,6 +451,9 @@ pub struct Tls {
     /// How long a browser that was here over TLS is to refuse anything else (Strict-Transport-Security). What the app
     /// itself says of it goes before. It cannot be taken back: begin with a short time.
     pub hsts: Option<Duration>,
+    /// `hsts` holds for every host below those of the app, too (`includeSubDomains`), whoever serves it: each of them must have a certificate
+    /// then.
+    pub hsts_subdomains: bool,
     /// Visitors must have a certificate that one of the authorities in this PEM file has issued. The app learns of it by
     /// the headers `Stead-Client-Subject` and `Stead-Client-Fingerprint`. A file that is missing or broken lets nobody
     /// in.

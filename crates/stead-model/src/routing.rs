@@ -117,6 +117,8 @@ pub struct RouteTls {
     pub plain: PlainHttp,
     /// How long a browser is to come over TLS alone (RFC 6797). `None`: it is not told.
     pub hsts: Option<Duration>,
+    /// That holds for every host below, too.
+    pub hsts_subdomains: bool,
     /// The oldest version that is spoken with the hosts of the route.
     pub minimum: TlsVersion,
     /// PEM, an absolute path: visitors must have a certificate that one of these authorities has issued. All

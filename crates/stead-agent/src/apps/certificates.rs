@@ -294,3 +294,6 @@ fn import(
         broken: Vec::new(),
     })))
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,4 +212,63 @@ mod tests {
             concerns(13)[0].ends_with("import another one, or let an authority's take its place")
         );
     }
+
+    #[test]
+    fn each_host_of_an_app_is_told_with_what_is_missing_and_why() {
+        use super::super::LETS_ENCRYPT;
+        use super::super::attempts::Kind;
+
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path(), None).unwrap();
+        let made = |name: &str| {
+            let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2026, 4, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        };
+        let end: Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
+        let now = end - SignedDuration::from_hours(5 * 24);
+        let (chain, key) = made("ending.example.com");
+        store.put(&chain, &key, Some(LETS_ENCRYPT), now).unwrap();
+        let mut attempts = Attempts::default();
+        let why = (Kind::NotHere, "it leads elsewhere");
+        attempts.failed("away.example.com", why, LETS_ENCRYPT, None, now, 0.5);
+        attempts.save(store.directory()).unwrap();
+        let (chain, key) = made("own.example.com");
+        let file = |name: &str, text: &str| {
+            let path = state.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let hosts = [
+            "*.example.org",
+            "away.example.com",
+            "ending.example.com",
+            "new.example.com",
+            "own.example.com",
+        ];
+        let wish = CertificateWish {
+            hosts: hosts.map(str::to_owned).to_vec(),
+            own: Some(stead_model::certificates::CertificateFiles {
+                chain: file("own.pem", &chain),
+                key: file("own.key", &key),
+            }),
+            ..CertificateWish::default()
+        };
+        let told = Known::at(state.path()).of(&wish, now).unwrap();
+        let problem = |at: usize| told[at].problem.as_deref().unwrap_or_default();
+        assert!(problem(0).starts_with("a wildcard is proven by a record in the DNS"));
+        assert_eq!(problem(1), "it leads elsewhere; next attempt in 15 s");
+        assert_eq!(told[2].ends, Some(end.as_second()));
+        assert_eq!(
+            problem(2),
+            "it ends on 2026-04-01; it should have been renewed by now"
+        );
+        assert_eq!((told[3].ends, problem(3)), (None, ""));
+        assert_eq!(
+            (told[4].ends, told[4].renewed),
+            (Some(end.as_second()), None)
+        );
+    }
 }

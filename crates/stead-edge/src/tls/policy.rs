@@ -25,7 +25,11 @@ pub(crate) struct Greeting {
 
 impl From<&RouteTls> for Policy {
     fn from(tls: &RouteTls) -> Self {
-        let hsts = |age: std::time::Duration| format!("max-age={}", age.as_secs()).into();
+        let below = match tls.hsts_subdomains {
+            true => "; includeSubDomains",
+            false => "",
+        };
+        let hsts = |age: std::time::Duration| format!("max-age={}{below}", age.as_secs()).into();
         Self {
             plain: tls.plain,
             hsts: tls.hsts.map(hsts),
@@ -45,5 +49,31 @@ impl Greeting {
         }
         self.strict |= other.strict;
         self.client_ca == other.client_ca
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn browsers_are_told_of_the_hosts_below_only_where_that_is_asked_for() {
+        let said = |hsts, hsts_subdomains| {
+            let tls = RouteTls {
+                hsts,
+                hsts_subdomains,
+                ..RouteTls::default()
+            };
+            Policy::from(&tls).hsts.map(|said| said.to_string())
+        };
+        let day = Some(Duration::from_secs(86_400));
+        assert_eq!(said(day, false).as_deref(), Some("max-age=86400"));
+        assert_eq!(
+            said(day, true).as_deref(),
+            Some("max-age=86400; includeSubDomains")
+        );
+        assert_eq!(said(None, true), None);
     }
 }

@@ -102,6 +102,7 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                 around.push_str(match key.name {
                     "certificate" => "key = \"shop.key\"\n",
                     "key" => "certificate = \"shop.pem\"\n",
+                    "hsts-subdomains" => "hsts = \"180d\"\n",
                     _ => "",
                 });
             }

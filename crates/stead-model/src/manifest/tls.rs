@@ -27,6 +27,7 @@ pub(super) fn read(section: &Section<'_>) -> Tls {
             })
             .unwrap_or_default(),
         hsts: section.duration("hsts", "0s", "3650d"),
+        hsts_subdomains: section.boolean("hsts-subdomains").unwrap_or(false),
         client_ca: section.string("client-ca", file),
         until: section
             .string("until", |text| {
@@ -47,6 +48,13 @@ pub(super) fn read(section: &Section<'_>) -> Tls {
             );
         }
     }
+    if tls.hsts_subdomains && !section.has_or_means("hsts") {
+        section.conflict(
+            "hsts-subdomains",
+            "it is of no use without `hsts`",
+            parse::missing_hint(&keys::TLS, "hsts"),
+        );
+    }
     if tls.client_ca.is_some() && tls.http == PlainHttp::Serve {
         let why = "whoever comes over plain HTTP would need no certificate";
         section.conflict(
@@ -64,6 +72,7 @@ impl Tls {
         let tls = RouteTls {
             plain: self.http,
             hsts: self.hsts,
+            hsts_subdomains: self.hsts_subdomains,
             minimum: self.minimum,
             client_ca: self.client_ca.as_ref().map(|file| root.join(file)),
             on_demand: false,

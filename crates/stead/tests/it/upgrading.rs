@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
+use stead_model::certificates::{CertificateFiles, CertificateTable};
 use stead_model::messages::{EdgeEvent, HttpChallenges};
 use stead_model::release::Protocol;
 use stead_model::routing::Rules;
 
-use self::host::{Agent, Crowd, Host, Server, Visitor, table, table_of};
+use self::host::{Agent, Crowd, Host, SecureVisitor, Server, Visitor, table, table_of};
 
 /// How often something is done under load: as `cargo xtask soak` says, else as in CI.
 pub(crate) fn count(usual: usize) -> usize {
@@ -120,6 +121,45 @@ fn websockets_and_streams_live_on_and_idle_connections_get_one_more_answer() {
     drop((stream, socket));
     agent.wait_for(&drained);
     assert_eq!(host.wait_for_first(), Some(0));
+}
+
+#[test]
+fn websockets_over_tls_live_on_and_the_new_edge_shows_the_same_certificate() {
+    let host = Host::start(&["--listen-tls", "127.0.0.1:0"]);
+    let server = Server::start(host.dir.path(), 1);
+    let mut agent = Agent::connect(&host);
+    agent.publish(table(1, &[&server]));
+    let made = rcgen::generate_simple_self_signed(["shop".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = host.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let files = CertificateFiles {
+        chain: file("chain.pem", made.cert.pem()),
+        key: file("key.pem", made.signing_key.serialize_pem()),
+    };
+    let chain = files.chain.clone();
+    agent.certify(CertificateTable {
+        files: vec![files],
+        ..CertificateTable::default()
+    });
+    let mut socket = SecureVisitor::connect(&host, &chain);
+    socket.send(
+        "GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    assert!(socket.head().starts_with("http/1.1 101"));
+
+    host.upgrade();
+    socket.send("still there");
+    assert_eq!(socket.exactly(11), "still there");
+    let mut other = SecureVisitor::connect(&host, &chain);
+    other.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
+    assert!(other.head().starts_with("http/1.1 200"));
+    assert_eq!(other.exactly(1), "1");
+    host.upgrade();
+    socket.send("even now");
+    assert_eq!(socket.exactly(8), "even now");
 }
 
 #[test]

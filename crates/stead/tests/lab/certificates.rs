@@ -53,6 +53,7 @@ struct Shop<'a> {
     machine: &'a Machine,
     laptop: &'a Laptop,
     authority: &'a Authority,
+    app: &'static str,
     dir: &'a TempDir,
 }
 
@@ -69,9 +70,10 @@ impl Shop<'_> {
         write(
             "stead.toml",
             &format!(
-                "app = \"shop\"\n[process.web]\ncommand = \"./serve\"\ncount = 1\n\
+                "app = \"{}\"\n[process.web]\ncommand = \"./serve\"\ncount = 1\n\
                  health = {{ path = \"/\", status = \"200\", within = \"10s\" }}\n\
                  [route]\nhosts = [{hosts}]\n[acme]\n{}{further}",
+                self.app,
                 self.authority.keys()
             ),
         );
@@ -156,6 +158,7 @@ fn an_app_on_a_host_has_certificates_and_keeps_them_through_everything() {
         machine: &machine,
         laptop: &laptop,
         authority: &authority,
+        app: "shop",
         dir: &dir,
     };
     authority.lead("shop.test", machine.address());
@@ -163,6 +166,7 @@ fn an_app_on_a_host_has_certificates_and_keeps_them_through_everything() {
     only_the_edge_reads_keys(&machine);
     a_renewal_loses_nobody(&shop);
     nothing_is_ordered_twice(&shop);
+    another_app_has_its_own(&shop);
     wildcards_and_domains_of_customers_come_too(&shop);
     let (orders, before) = (authority.orders(), shop.serial("shop.test"));
     machine.reboot().unwrap();
@@ -170,6 +174,7 @@ fn an_app_on_a_host_has_certificates_and_keeps_them_through_everything() {
         machine: &machine,
         laptop: &laptop,
         authority: &authority,
+        app: "shop",
         dir: &dir,
     };
     let deadline = Instant::now() + PATIENCE;
@@ -311,7 +316,47 @@ fn nothing_is_ordered_twice(shop: &Shop<'_>) {
     machine.sh("systemctl start stead-agent.service").unwrap();
     shop.status_with("shop.test: of Pebble").good();
     assert_eq!(shop.serial("shop.test"), serial);
+    // One that has lost what it kept gets it from the agent.
+    machine
+        .sh("rm /var/lib/stead/edge/certificates.json; kill -KILL $(systemctl show --property=MainPID --value stead-edge.service)")
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(why) = shop.visit("shop.test") {
+        assert!(Instant::now() < deadline, "{why}");
+    }
+    assert_eq!(shop.serial("shop.test"), serial);
     assert_eq!(shop.authority.orders(), orders);
+}
+
+/// It comes and goes, and the shop keeps what it has.
+fn another_app_has_its_own(shop: &Shop<'_>) {
+    let dir = tempfile::tempdir().unwrap();
+    let blog = Shop {
+        app: "blog",
+        dir: &dir,
+        ..*shop
+    };
+    let serial = shop.serial("shop.test");
+    shop.authority.lead("blog.test", shop.machine.address());
+    blog.deploy("\"blog.test\"", "");
+    blog.status_with("blog.test: of Pebble").good();
+    assert_eq!(blog.visit("blog.test").unwrap().0, "1 blog.test");
+    let (its, shops) = (
+        blog.says(&["cert", "ls", "--on", "h1"]).good(),
+        shop.says(&["cert", "ls", "--on", "h1"]).good(),
+    );
+    assert!(
+        its.contains("blog.test\n") && !its.contains("shop.test"),
+        "{its}"
+    );
+    assert!(
+        shops.contains("shop.test\n") && !shops.contains("blog.test"),
+        "{shops}"
+    );
+    shop.machine
+        .sh(r#"echo '{"protocol":1,"detached":true,"wish":{"remove":{"app":"blog","data":true}}}' | timeout 60 stead api"#)
+        .unwrap();
+    assert_eq!(shop.serial("shop.test"), serial);
 }
 
 fn wildcards_and_domains_of_customers_come_too(shop: &Shop<'_>) {

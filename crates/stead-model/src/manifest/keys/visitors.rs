@@ -356,6 +356,13 @@ pub(in crate::manifest) static TLS: Table = Table {
             "\"180d\"",
         ),
         key(
+            "hsts-subdomains",
+            "Tls::hsts_subdomains",
+            BOOLEAN,
+            "`false`",
+            "true",
+        ),
+        key(
             "client-ca",
             "Tls::client_ca",
             STRING,

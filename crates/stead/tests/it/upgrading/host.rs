@@ -4,13 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, ChildStdout, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stead_model::certificates::{CertificateReport, CertificateTable};
 use stead_model::control::{Answer, Hello, PROTOCOL, Welcome, Wish};
 use stead_model::messages::{EdgeCommand, EdgeEvent, HttpChallenges};
 use stead_model::release::Protocol;
@@ -304,6 +305,16 @@ impl Agent {
         self.wait_for(&EdgeEvent::Answering { generation });
     }
 
+    /// Have a certificate shown, and wait until it is.
+    pub(crate) fn certify(&mut self, certificates: CertificateTable) {
+        let report = CertificateReport {
+            certificates: certificates.files.len(),
+            problems: Vec::new(),
+        };
+        send(&mut self.stream, &EdgeCommand::Certificates(certificates));
+        self.wait_for(&EdgeEvent::Certificates(report));
+    }
+
     pub(crate) fn wait_for(&mut self, wanted: &EdgeEvent) {
         while !self.has_seen(wanted) {
             let mut line = String::new();
@@ -331,6 +342,55 @@ fn send(stream: &mut BufReader<UnixStream>, message: &impl serde::Serialize) {
 
 /// One connection of a visitor.
 pub(crate) struct Visitor(BufReader<TcpStream>);
+
+/// A visitor who comes over TLS, by the program of OpenSSL, and believes one certificate. Leaves when dropped.
+pub(crate) struct SecureVisitor(Child, BufReader<ChildStdout>);
+
+impl SecureVisitor {
+    pub(crate) fn connect(host: &Host, trusted: &Path) -> Self {
+        let address = host.status()["listens_tls"][0].as_str().unwrap().to_owned();
+        let mut child = std::process::Command::new("openssl")
+            .args([
+                "s_client",
+                "-quiet",
+                "-verify_return_error",
+                "-servername",
+                "shop",
+            ])
+            .args(["-connect", &address, "-CAfile"])
+            .arg(trusted)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self(child, out)
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
+        let to = self.0.stdin.as_mut().unwrap();
+        to.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Everything up to an empty line, in lower case.
+    pub(crate) fn head(&mut self) -> String {
+        read_head(&mut self.1).unwrap()
+    }
+
+    pub(crate) fn exactly(&mut self, length: usize) -> String {
+        let mut bytes = vec![0; length];
+        self.1.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+impl Drop for SecureVisitor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 impl Visitor {
     pub(crate) fn connect(address: SocketAddr) -> std::io::Result<Self> {
@@ -382,7 +442,7 @@ impl Visitor {
     }
 }
 
-fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+fn read_head(stream: &mut impl BufRead) -> std::io::Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {
