@@ -10,12 +10,17 @@ const KEPT: usize = 32;
 /// Vectors of up to so many bytes are small, and more of them are kept: each stream of HTTP/2 writes into two.
 const SMALL: usize = 4 * 1024;
 const KEPT_SMALL: usize = 256;
+/// Vectors of more than twice [`SIZE`] and up to so many bytes, a request with its body, are kept apart: giving their memory back to the
+/// system and asking for it again would cost as much as filling it.
+const LARGE: usize = 9 * SIZE;
+const KEPT_LARGE: usize = 8;
 /// A new vector has room for a head, bytes.
 const FIRST: usize = 1024;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static LARGE_SCRATCH: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes that were read and not yet used.
@@ -111,6 +116,23 @@ impl Scratch {
         Self(kept.unwrap_or_else(|| Vec::with_capacity(FIRST)))
     }
 
+    /// One that `length` bytes fit in, so that it need not grow while they are written; for few bytes any.
+    pub(crate) fn with_room(length: usize) -> Self {
+        if length <= 2 * SMALL {
+            return Self::take();
+        }
+        let fitting = |pool: &mut Vec<Vec<u8>>| {
+            let at = pool.iter().rposition(|kept| kept.capacity() >= length)?;
+            Some(pool.swap_remove(at))
+        };
+        let kept = if length <= 2 * SIZE {
+            SCRATCH.with_borrow_mut(fitting)
+        } else {
+            LARGE_SCRATCH.with_borrow_mut(fitting)
+        };
+        Self(kept.unwrap_or_else(|| Vec::with_capacity(length.next_multiple_of(SIZE))))
+    }
+
     /// To write into: one is taken when none is held yet.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         if self.0.capacity() == 0 {
@@ -123,14 +145,15 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.0);
-        let kept = match bytes.capacity() {
+        let (pool, kept) = match bytes.capacity() {
             0 => return,
-            1..=SMALL => KEPT_SMALL,
-            capacity if capacity <= 2 * SIZE => KEPT,
+            1..=SMALL => (&SCRATCH, KEPT_SMALL),
+            capacity if capacity <= 2 * SIZE => (&SCRATCH, KEPT),
+            capacity if capacity <= LARGE => (&LARGE_SCRATCH, KEPT_LARGE),
             _ => return,
         };
         bytes.clear();
-        let _ = SCRATCH.try_with(|pool| {
+        let _ = pool.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < kept {
                 pool.push(bytes);
@@ -138,3 +161,6 @@ impl Drop for Scratch {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,11 @@ impl Request<'_> {
         let stall = self.connection.entrance.stall_timeout;
         let (mut until, mut seen) = (began + stall, 0);
         loop {
+            if taken.bytes.0.is_empty() && self.visitor.input.data().len() >= SMALL {
+                // Most of it will be here soon. Of a visitor who sends little nobody knows, whatever it announces.
+                let length = body.known_length().unwrap_or_default();
+                taken.bytes = Scratch::with_room(length.min(INLINE_LIMIT as u64) as usize);
+            }
             let bytes = &mut taken.bytes.0;
             let room = INLINE_LIMIT - bytes.len();
             let used = body.take(self.visitor.input.data(), room, |piece| {

@@ -36,6 +36,9 @@ const ATTEMPTS: usize = 3;
 /// taken for one who sends no further request; later, for one who waits no longer.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
+/// Room for what comes before the body in a request's frame, bytes. Most heads need less.
+const HEAD_ROOM: usize = 4 * 1024;
+
 /// What a route allows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -312,12 +315,12 @@ impl Request<'_> {
             Protocol::Frames => {
                 let whole = (has_body && done).then_some(taken);
                 let path = decode_path(path);
-                let mut frame = Scratch::take();
+                let mut frame = Scratch::with_room(whole.map_or(0, |body| body.len() + HEAD_ROOM));
                 let (head, connection) = (self.head, self.connection);
                 frames::encode_environ(&mut frame.0, head, connection, &forwarded, &path, whole)
                     .map_err(|_| 431_u16)?;
                 if frame.0.len() > MESSAGE_LIMIT {
-                    bytes.0.append(&mut frame.0);
+                    std::mem::swap(&mut bytes, &mut frame);
                     frame
                         .0
                         .extend_from_slice(&frames::header(frames::request::ON_CONNECTION, 0));
