@@ -91,9 +91,12 @@ fn empty(dir: &Path) -> io::Result<()> {
 fn write(root: &Path, figures: &Path) -> ExitCode {
     let written = rows(figures).and_then(|rows| {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        // Whatever else ran there made what is timed longer (proc_loadavg(5)).
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
         let text = format!(
             "# Hosts\n\nWritten by `cargo xtask lab --long`; not edited by hand.\n\n\
-             Machines of `crates/lab` on a machine of {cpus} CPUs, which the visitors and the laptop run on, too. \
+             Machines of `crates/lab` on a machine of {cpus} CPUs, which the visitors and the laptop run on, too; its load was {load} at the end. \
              The program is the one that `STEAD_LAB_PROGRAM` names, else the one that was built with the tests, which is not optimized.\n\n\
              | what | goal | reached |\n|---|---|---|\n{rows}"
         );
