@@ -235,9 +235,10 @@ async fn questions(
     order: &mut Order,
     ways: &BTreeMap<String, Way>,
 ) -> Result<(Vec<Offer>, Vec<(String, Trouble)>), Failed> {
-    let mut tries = 0;
+    // Refusals in a row: of a hundred authorizations each may be refused now and then.
+    let (mut tries, mut furthest) = (0, 0);
     'again: loop {
-        let (mut asked, mut failed) = (Vec::new(), Vec::new());
+        let (mut asked, mut failed, mut reached) = (Vec::new(), Vec::new(), 0);
         let mut authorizations = order.authorizations();
         while let Some(next) = authorizations.next().await {
             let mut authorization = match next {
@@ -248,6 +249,10 @@ async fn questions(
                 }
                 Err(error) => return Err(authority.trouble(error).into()),
             };
+            reached += 1;
+            if reached > furthest {
+                (tries, furthest) = (0, reached);
+            }
             let host = authorization.identifier().to_string();
             match authorization.status {
                 AuthorizationStatus::Valid => continue,
