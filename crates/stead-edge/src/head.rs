@@ -408,8 +408,14 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
         _ => {
             let end = memchr::memchr(b':', host).unwrap_or(host.len());
             let (name, port) = host.split_at(end);
-            let good =
-                |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            let mut before = b'.';
+            let good = |&byte: &u8| {
+                let label = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                // No label is empty (RFC 1035 section 2.3.1); the dot at the end is the root's.
+                let good = label || byte == b'.' && before != b'.';
+                before = byte;
+                good
+            };
             // A port of nobody is no host; nothing at all is one (RFC 9112 section 3.2).
             let named = !name.is_empty() || port.is_empty();
             (named && name.iter().all(good), port)
