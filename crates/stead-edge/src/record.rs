@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 
 use crate::tls::Facts;
 
+/// The longest text of a request that is recorded whole, bytes. Of a longer one this much is there, and a mark after it.
+const TEXT_LIMIT: usize = 2 * 1024;
+
 /// What is recorded of one request. Bytes are as the visitor sent them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
@@ -242,7 +245,7 @@ fn escape_word(text: &[u8], buffer: &mut Vec<u8>) {
 fn escape(text: &[u8], first: u8, buffer: &mut Vec<u8>) {
     let plain = first..=b'~';
     let special = |byte: &u8| !plain.contains(byte) || matches!(byte, b'"' | b'\\');
-    let mut rest = text;
+    let mut rest = beginning(text);
     while let Some(place) = rest.iter().position(special) {
         let byte = rest[place];
         buffer.extend_from_slice(&rest[..place]);
@@ -252,13 +255,32 @@ fn escape(text: &[u8], first: u8, buffer: &mut Vec<u8>) {
         rest = &rest[place + 1..];
     }
     buffer.extend_from_slice(rest);
+    mark_cut(text, buffer);
+}
+
+/// What is recorded of a text: whole characters of it, where it is UTF-8.
+fn beginning(text: &[u8]) -> &[u8] {
+    if text.len() <= TEXT_LIMIT {
+        return text;
+    }
+    let starts = |&at: &usize| text[at] & 0b1100_0000 != 0b1000_0000;
+    let end = (TEXT_LIMIT - 3..=TEXT_LIMIT).rev().find(starts);
+    &text[..end.unwrap_or(TEXT_LIMIT)]
+}
+
+/// Says how long a text was of which the end is missing, without a space, which would end a word of the combined format.
+fn mark_cut(text: &[u8], buffer: &mut Vec<u8>) {
+    if text.len() > TEXT_LIMIT {
+        number(buffer, b"...[cut:", text.len() as u64);
+        buffer.push(b']');
+    }
 }
 
 /// A JSON string with its quotes (RFC 8259 §7). What is not UTF-8 becomes U+FFFD; control characters
 /// beyond ASCII are escaped too, for terminals' sake.
 fn escape_json(text: &[u8], buffer: &mut Vec<u8>) {
     buffer.push(b'"');
-    for chunk in text.utf8_chunks() {
+    for chunk in beginning(text).utf8_chunks() {
         let valid = chunk.valid();
         let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if valid.bytes().all(plain) {
@@ -270,6 +292,7 @@ fn escape_json(text: &[u8], buffer: &mut Vec<u8>) {
             buffer.extend_from_slice(b"\\ufffd");
         }
     }
+    mark_cut(text, buffer);
     buffer.push(b'"');
 }
 

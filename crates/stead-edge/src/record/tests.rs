@@ -139,3 +139,32 @@ proptest! {
         prop_assert_eq!(value["user_agent"].as_str(), Some(agent.as_str()));
     }
 }
+
+#[test]
+fn a_text_of_any_length_takes_two_kilobytes_of_a_line_and_says_so() {
+    let whole = vec![b'a'; TEXT_LIMIT];
+    let entry = |target, agent| Entry {
+        target,
+        user_agent: Some(agent),
+        ..entry()
+    };
+    let kept = line(Format::Combined, &entry(&whole, &whole));
+    assert!(!kept.contains("[cut:"), "{kept}");
+    let long = vec![b'a'; 16 * 1024];
+    let cut = format!("{}...[cut:16384]", "a".repeat(TEXT_LIMIT));
+    let combined = line(Format::Combined, &entry(&long, &long));
+    assert!(
+        combined.ends_with(&format!("\"GET {cut} HTTP/1.1\" 200 12 \"-\" \"{cut}\"\n")),
+        "{combined}"
+    );
+    let json: Value =
+        serde_json::from_str(&line(Format::Json, &entry(&long, &long))).expect("JSON");
+    assert_eq!(json["target"], cut);
+    assert_eq!(json["user_agent"], cut);
+    // Four bytes each, the first of which stands at an odd place: none is cut in two.
+    let wide = format!("a{}", "\u{1f980}".repeat(1024));
+    let json: Value =
+        serde_json::from_str(&line(Format::Json, &entry(b"/", wide.as_bytes()))).expect("JSON");
+    let kept = format!("a{}...[cut:4097]", "\u{1f980}".repeat(511));
+    assert_eq!(json["user_agent"], kept);
+}
