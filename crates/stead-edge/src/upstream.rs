@@ -133,6 +133,8 @@ pub(crate) struct Situation {
 #[derive(Debug)]
 pub(crate) struct InstanceSituation {
     pub(crate) id: InstanceId,
+    /// Its own: an instance that is draining has another than the upstream.
+    pub(crate) release: u64,
     /// Requests, upgraded connections included.
     pub(crate) in_flight: u32,
     /// One word.

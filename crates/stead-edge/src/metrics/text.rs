@@ -244,7 +244,7 @@ impl Snapshot {
             encoder.encode_descriptor("stead_queue_length", help, None, MetricType::Gauge)?;
         for upstream in &self.upstreams {
             family
-                .encode_family(&of_upstream(upstream))?
+                .encode_family(&of_upstream(upstream, upstream.series.release))?
                 .encode_gauge(&upstream.waiting)?;
         }
         let help = "Requests that an instance has: streams and upgraded connections too";
@@ -253,8 +253,9 @@ impl Snapshot {
         for upstream in &self.upstreams {
             for instance in &upstream.instances {
                 let id = instance.id.0.to_string();
+                let labels = of_upstream(upstream, instance.release);
                 family
-                    .encode_family(&(of_upstream(upstream), [("instance", id.as_str())]))?
+                    .encode_family(&(labels, [("instance", id.as_str())]))?
                     .encode_gauge(&u64::from(instance.in_flight))?;
             }
         }
@@ -264,10 +265,9 @@ impl Snapshot {
         for upstream in &self.upstreams {
             for instance in &upstream.instances {
                 let id = instance.id.0.to_string();
+                let labels = of_upstream(upstream, instance.release);
                 let own = [("instance", id.as_str()), ("state", instance.state)];
-                family
-                    .encode_family(&(of_upstream(upstream), own))?
-                    .encode_gauge(&1_u64)?;
+                family.encode_family(&(labels, own))?.encode_gauge(&1_u64)?;
             }
         }
         Ok(())
@@ -301,10 +301,10 @@ fn buckets(histogram: &Histogram) -> Vec<(f64, u64)> {
         .collect()
 }
 
-fn of_upstream(upstream: &Situation) -> impl EncodeLabelSet {
+fn of_upstream(upstream: &Situation, release: u64) -> impl EncodeLabelSet {
     [
         ("app", upstream.series.app.clone()),
         ("process", upstream.series.process.clone()),
-        ("release", upstream.series.release.to_string()),
+        ("release", release.to_string()),
     ]
 }

@@ -14,6 +14,8 @@ use super::{IDLE_LIMIT, IDLE_MOST, Mailbox, Settings, Stream, Unavailable};
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: InstanceId,
+    /// What it ran while it was in a table.
+    pub(super) release: u64,
     pub(super) address: Arc<Address>,
     pub(super) capacity: u32,
     /// Connections without a request. The last one used is used first: its thread is warm.
@@ -61,10 +63,11 @@ impl Slot {
         (self.busy + self.elsewhere + 1) * health::FULL / self.health.weight(now)
     }
 
-    pub(super) fn new(instance: &routing::Instance, joins: bool) -> Self {
+    pub(super) fn new(instance: &routing::Instance, release: u64, joins: bool) -> Self {
         let now = Instant::now();
         Self {
             id: instance.id,
+            release,
             address: Arc::new(instance.address.clone()),
             capacity: instance.capacity,
             idle: Vec::new(),

@@ -172,6 +172,7 @@ impl State {
             .chain(leaving)
             .map(|(slot, state)| InstanceSituation {
                 id: slot.id,
+                release: slot.release,
                 in_flight: slot.busy,
                 state,
             });
@@ -198,6 +199,7 @@ impl State {
 
     /// From now on these are the instances. Returns those that are not needed any more at once.
     pub(super) fn replace_instances(&mut self, instances: &[routing::Instance]) -> Vec<InstanceId> {
+        let release = self.settings.series.release;
         let mut before = std::mem::take(&mut self.slots);
         let joins = before
             .iter()
@@ -208,10 +210,11 @@ impl State {
             self.slots
                 .push(match known.map(|at| before.swap_remove(at)) {
                     Some(slot) => Slot {
+                        release,
                         capacity: instance.capacity,
                         ..slot
                     },
-                    None => Slot::new(instance, joins),
+                    None => Slot::new(instance, release, joins),
                 });
         }
         let mut drained = Vec::new();

@@ -262,6 +262,29 @@ async fn a_second_thread_is_used_only_for_requests_that_take_long() {
 }
 
 #[test]
+fn an_instance_that_drains_is_known_by_the_release_that_it_runs() {
+    let mut spec = spec(Protocol::Http, &[(1, 4), (2, 4)]);
+    let metrics = Metrics::new(1);
+    let mut state = State::new(Arc::new(Settings::new(&spec, &metrics)));
+    state.replace_instances(&spec.instances);
+    let now = Instant::now();
+    for _ in 0..2 {
+        assert!(state.pick(now, Wish::default(), Duration::ZERO).is_some());
+    }
+    // The second one stays, which makes it an instance of whatever the table says.
+    spec.release = 2;
+    spec.instances.remove(0);
+    state.settings = Arc::new(Settings::new(&spec, &metrics));
+    state.replace_instances(&spec.instances);
+    let instances = state.situation(now).instances;
+    let seen = instances.iter().map(|i| (i.id.0, i.release, i.state));
+    assert_eq!(
+        seen.collect::<Vec<_>>(),
+        [(2, 2, "serving"), (1, 1, "draining")]
+    );
+}
+
+#[test]
 fn while_the_processors_are_busy_a_further_thread_is_used_later() {
     let spec = spec(Protocol::Frames, &[(1, 4)]);
     let settings = Settings::new(&spec, &Metrics::new(1));
