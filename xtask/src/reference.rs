@@ -219,7 +219,7 @@ mod tests {
         // What a table of its own fills has no key.
         let tables = [
             "build", "process", "job", "route", "edge", "acme", "tls", "env", "secret", "volume",
-            "hosts",
+            "hosts", "webhook",
         ]
         .map(|name| format!("Manifest::{name}"));
         for item in docs.keys().filter(|item| item.contains("::")) {

@@ -81,6 +81,7 @@ mod spawn;
 mod state;
 pub mod store;
 mod table;
+pub mod webhook;
 
 pub use api::{Agent, AskEdge, Asked, Client, Failure, serve};
 pub use keeper::{Custody, Keeper, keeper};

@@ -93,6 +93,7 @@ pub(crate) fn prepare(
         jobs: manifest.job.clone(),
         routes: routes::resolve(manifest, &code),
         edge: manifest.edge.clone(),
+        webhook: manifest.webhook.clone(),
         code,
     })
 }

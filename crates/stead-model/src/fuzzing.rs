@@ -11,7 +11,7 @@ use crate::logs::{LogLine, LogSaid, LogWish};
 use crate::manifest::Manifest;
 use crate::release::Release;
 use crate::tree::{Kind, Tree};
-use crate::{procfile, push, schedule};
+use crate::{procfile, push, schedule, webhook};
 
 /// Any text is a manifest or a list of errors, each at a place of the text.
 pub fn manifest(text: &str) {
@@ -96,6 +96,14 @@ pub fn push(text: &str) {
     }
 }
 
+/// The body of a delivery, behind a line with its event, is a push of the branch or is none.
+pub fn webhook(text: &str) {
+    let (event, body) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(webhook::Delivery::Push) = webhook::read(event, body.as_bytes(), "main") {
+        assert!(event == "push" || event == "Push Hook");
+    }
+}
+
 /// A listing that is taken is the only text for its tree, and none of its paths leaves a directory.
 pub fn tree_listing(text: &str) {
     let Ok(tree) = Tree::read(text.as_bytes()) else {
@@ -139,6 +147,7 @@ pub fn replay(target: &str, text: &str) {
         "schedule" => schedule(text),
         "agent_lines" => agent_lines(text),
         "push" => push(text),
+        "webhook" => webhook(text),
         "tree_listing" => tree_listing(text),
         _ => panic!("there is no such target"),
     }

@@ -26,5 +26,6 @@ pub mod routing;
 pub mod schedule;
 pub mod tree;
 pub mod units;
+pub mod webhook;
 
 pub use config_error::{ConfigError, ConfigErrors};

@@ -12,6 +12,7 @@ mod section;
 mod syntax;
 mod tls;
 pub(crate) mod values;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,6 +56,27 @@ pub struct Manifest {
     pub volume: BTreeMap<String, Volume>,
     /// The machines that the app is deployed to, in groups: `USER@HOST`, as to ssh.
     pub hosts: BTreeMap<String, Vec<String>>,
+    /// A branch elsewhere that a host deploys when it is told of a push. `None`: it is told of none.
+    pub webhook: Option<Webhook>,
+}
+
+/// A host deploys a branch when GitHub, GitLab, Gitee or a server that speaks as they do tells it of a push, with a signature. Without this table it
+/// does not listen. What is deployed is the branch as the host finds it in the repository, whatever the delivery says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Where deliveries come to, on every host of the app's routes. Nothing that is sent there reaches the app.
+    pub path: String,
+    /// Where the branch is pulled from: an `https://` or `ssh://` URL, or `git@HOST:PATH`.
+    pub repository: String,
+    /// The branch.
+    pub branch: String,
+    /// Where the app is in the repository, parts between slashes.
+    pub directory: String,
+    /// The file below `/var/lib/stead/apps/APP/secrets` on the host with what deliveries are signed with. It is made when it is not there. Neither it nor `key` is
+    /// given to the app.
+    pub secret: String,
+    /// The file beside it with a private key that ssh may read the repository with.
+    pub key: Option<String>,
 }
 
 /// How the source becomes an environment: code with everything that it needs to run.

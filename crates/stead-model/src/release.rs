@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Count, Edge, Health, Job};
+use crate::manifest::{Count, Edge, Health, Job, Webhook};
 use crate::routing::{Route, Timeouts};
 
 /// A numbered, immutable set: code, environment, configuration, jobs and routes.
@@ -38,6 +38,9 @@ pub struct Release {
     pub routes: Vec<Route>,
     /// How visitors come in.
     pub edge: Edge,
+    /// The branch elsewhere that a host deploys when it is told of a push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 }
 
 /// One process of a release, resolved: the argument vector is final but for `{placeholders}` below.

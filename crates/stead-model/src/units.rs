@@ -12,6 +12,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::host::{APPS, BINARY};
+
 pub use escape::{Unfit, environment_file, line, word};
 pub use names::{
     Names, build_unit, instance_of, instance_unit, is_unit_of, job_unit, release_unit, slice,
@@ -219,6 +221,44 @@ pub fn socket(app: &str, name: &str, path: &Path, owner: &str) -> Result<String,
          Backlog=4096\nRemoveOnStop=yes\n# The service is started again by its own rule.\nTriggerLimitIntervalSec=0\n",
         line(path)?
     ))
+}
+
+/// The units of an app's webhook: what they are called has no other app's name in front. Socket, and service for each delivery.
+pub fn webhook_units(app: &str) -> [String; 2] {
+    [
+        format!("stead.webhook:{app}.socket"),
+        format!("stead.webhook:{app}@.service"),
+    ]
+}
+
+/// Where the edge hands deliveries of an app's webhook over: a program is started for each connection, sixteen at the same time.
+///
+/// # Errors
+/// The path cannot be written into a unit.
+pub fn webhook_socket(app: &str, path: &Path, owner: &str) -> Result<String, Unfit> {
+    Ok(format!(
+        "# Made by Stead, and removed by it.\n\
+         [Unit]\nDescription={app}: where deliveries of its webhook come to\n\n\
+         [Socket]\nListenStream={}\nSocketUser={owner}\nSocketGroup={owner}\nSocketMode=0600\nDirectoryMode=0755\n\
+         Accept=yes\nMaxConnections=16\nRemoveOnStop=yes\nTriggerLimitIntervalSec=0\n",
+        line(path)?
+    ))
+}
+
+/// What answers a delivery, and pulls and deploys when it is a good one. It is root, as whoever deploys is, and writes to
+/// the app's directory alone.
+pub fn webhook_service(app: &str) -> String {
+    format!(
+        "# Made by Stead, and removed by it.\n\
+         [Unit]\nDescription={app}: a delivery of its webhook\nCollectMode=inactive-or-failed\n\n\
+         [Service]\nExecStart={BINARY} api webhook {app}\nStandardInput=socket\nStandardOutput=journal\nStandardError=journal\n\
+         LogExtraFields=STEAD_APP={app}\nLogExtraFields=STEAD_PROCESS=webhook\nLogExtraFields=STEAD_INSTANCE=webhook\n\
+         RuntimeMaxSec=2h\nNice=5\nTasksMax=256\nUMask=0077\nNoNewPrivileges=yes\nCapabilityBoundingSet=CAP_DAC_OVERRIDE\n\
+         ProtectSystem=strict\nReadWritePaths={APPS}/{app}\nProtectHome=yes\nPrivateTmp=yes\nPrivateDevices=yes\nProtectClock=yes\n\
+         ProtectHostname=yes\nProtectKernelLogs=yes\nProtectKernelModules=yes\nProtectKernelTunables=yes\nProtectControlGroups=yes\n\
+         RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\nRestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\n\
+         LockPersonality=yes\nMemoryDenyWriteExecute=yes\nSystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n"
+    )
 }
 
 /// What the machine starts for an app when it boots: replaced as a whole, by a rename, when another release serves.

@@ -24,9 +24,11 @@ use crate::render::Terminal;
 pub(crate) mod laptop;
 mod logs;
 mod push;
+mod webhook;
 
 pub(crate) use logs::logs;
 pub(crate) use push::{receive, received, repository};
+pub(crate) use webhook::webhook;
 
 /// An edge that runs answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ mod start;
 mod status;
 mod switch;
 mod watch;
+mod webhook;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ pub(super) struct App {
     notice: Option<String>,
     /// The launch whose certificates are wanted.
     certified: Option<u64>,
+    /// The launch whose webhook was set up.
+    webhook_of: Option<u64>,
 }
 
 /// A launch of a release.
@@ -182,6 +185,7 @@ impl App {
             watch: None,
             notice: None,
             certified: None,
+            webhook_of: None,
         }
     }
 
@@ -245,6 +249,7 @@ impl App {
         }
         self.probe_those_due();
         self.mind_the_jobs().await;
+        self.mind_the_webhook().await;
         self.mind_the_watch().await;
         self.end_if_done().await;
         self.forget_generations();
@@ -334,14 +339,16 @@ impl App {
         let Some(generation) = table.release.and_then(|key| self.generations.get(&key)) else {
             return RoutingTable::default();
         };
-        crate::table::of_release(&generation.release, &|process| {
+        let mut part = crate::table::of_release(&generation.release, &|process| {
             self.observed
                 .instances
                 .iter()
                 .filter(|i| i.process == process && table.instances.contains(&i.id))
                 .filter_map(|i| Some((i.id, self.live.get(&i.id)?.address.clone()?)))
                 .collect()
-        })
+        });
+        self.route_webhook(&generation.release, &mut part);
+        part
     }
 
     /// Nothing was done.

@@ -313,7 +313,9 @@ impl Places {
             "build",
             "objects",
             "trees",
+            "incoming",
             stead_model::push::DIRECTORY,
+            stead_model::webhook::PULLED,
         ] {
             let _ = fs::remove_dir_all(dir.join(below));
         }

@@ -21,6 +21,7 @@ fn inherited_variables_stay_unless_they_describe_another_program() {
         jobs: BTreeMap::new(),
         routes: Vec::new(),
         edge: stead_model::manifest::Edge::default(),
+        webhook: None,
     };
     let inherited = [
         ("PATH", "/usr/bin"),

@@ -91,11 +91,9 @@ fn remove_apps(tell: &mut dyn FnMut(Progress)) -> Result<(), Failed> {
     let units: Vec<String> = names.filter(|name| name.starts_with("stead.")).collect();
     if !units.is_empty() {
         step("stop the apps".to_owned(), tell, || {
-            run(
-                "systemctl",
-                ["stop"].into_iter().chain(units.iter().map(String::as_str)),
-            )
-            .map(drop)
+            // What was started of a template is meant by it: systemctl(1) reads `*`.
+            let all = units.iter().map(|unit| unit.replace("@.", "@*."));
+            run("systemctl", ["stop".to_owned()].into_iter().chain(all)).map(drop)
         })?;
         step("remove the units of the apps".to_owned(), tell, || {
             for unit in &units {

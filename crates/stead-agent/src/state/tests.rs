@@ -16,6 +16,7 @@ fn release(code: &Path) -> Release {
         jobs: BTreeMap::new(),
         routes: Vec::new(),
         edge: stead_model::manifest::Edge::default(),
+        webhook: None,
     }
 }
 

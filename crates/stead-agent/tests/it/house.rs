@@ -432,6 +432,7 @@ impl App {
                 tls: None,
             }],
             edge: stead_model::manifest::Edge::default(),
+            webhook: None,
         }
     }
 

@@ -66,9 +66,9 @@ mod visitors;
 pub(super) use visitors::{ACME, EDGE, ON_DEMAND, ROUTE, TLS};
 
 /// All of it, in the order of the reference.
-pub static TABLES: [&Table; 16] = [
+pub static TABLES: [&Table; 17] = [
     &TOP, &BUILD, &PROCESS, &HEALTH, &JOB, &RELEASE, &ROUTE, &EDGE, &ACME, &ON_DEMAND, &TLS, &ENV,
-    &SECRET, &VOLUME, &SERVICE, &HOSTS,
+    &SECRET, &VOLUME, &SERVICE, &HOSTS, &WEBHOOK,
 ];
 
 pub(super) static TOP: Table = Table {
@@ -396,6 +396,53 @@ pub(super) static HOSTS: Table = Table {
     not_yet: None,
 };
 
+pub(super) static WEBHOOK: Table = Table {
+    path: "webhook",
+    example: "webhook",
+    doc_type: "Webhook",
+    doc: "",
+    keys: &[
+        key(
+            "path",
+            "Webhook::path",
+            STRING,
+            "`\"/.stead/webhook\"`",
+            "\"/deploy\"",
+        ),
+        key(
+            "repository",
+            "Webhook::repository",
+            STRING,
+            "required",
+            "\"https://github.com/ana/shop.git\"",
+        ),
+        key(
+            "branch",
+            "Webhook::branch",
+            STRING,
+            "`\"main\"`",
+            "\"production\"",
+        ),
+        key(
+            "directory",
+            "Webhook::directory",
+            STRING,
+            "its top",
+            "\"shop\"",
+        ),
+        key(
+            "secret",
+            "Webhook::secret",
+            STRING,
+            "`\"WEBHOOK_SECRET\"`",
+            "\"GITHUB_SECRET\"",
+        ),
+        key("key", "Webhook::key", STRING, "none", "\"DEPLOY_KEY\""),
+    ],
+    free: false,
+    not_yet: None,
+};
+
 /// Words that people bring from other tools, and what is meant: table, their word, ours.
 pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("", "name", "app"),
@@ -481,6 +528,9 @@ pub(crate) const OTHER_WORDS: &[(&str, &str, &str)] = &[
     ("edge", "keep-alive", "idle-timeout"),
     ("edge", "body-timeout", "stall-timeout"),
     ("edge", "max-connections", "connections"),
+    ("webhook", "url", "repository"),
+    ("webhook", "token", "secret"),
+    ("webhook", "deploy-key", "key"),
     ("volume.NAME", "dir", "path"),
     ("volume.NAME", "mount", "path"),
 ];

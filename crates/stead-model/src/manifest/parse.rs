@@ -10,7 +10,7 @@ use super::keys;
 use super::section::{Section, describe};
 use super::{
     Build, Job, Manifest, Overlap, Secret, Volume, acme, edge, hosts, process, route, syntax, tls,
-    values,
+    values, webhook,
 };
 use crate::config_error::{ConfigErrors, Problem, SourceFile};
 use crate::{mirror, schedule};
@@ -88,6 +88,7 @@ fn top<'a>(file: &'a SourceFile<'a>, table: &'a DeTable<'a>) -> Manifest {
         hosts: only(&top, &keys::HOSTS)
             .map(|section| hosts::read(&section))
             .unwrap_or_default(),
+        webhook: only(&top, &keys::WEBHOOK).map(|section| webhook::read(&section)),
     }
 }
 

@@ -95,6 +95,9 @@ fn the_example_of_every_key_is_accepted_and_another_type_is_refused() {
                     _ => "",
                 });
             }
+            if path == "webhook" && key.name != "repository" {
+                around.push_str("repository = \"https://example.com/shop.git\"\n");
+            }
             if path == "acme.on-demand" && key.name != "ask" {
                 around.push_str("ask = \"/allowed?domain=\"\n");
             }

@@ -61,6 +61,11 @@ enum What {
     },
     /// Deploy what was pushed, as git's hook
     Received,
+    /// Hear a delivery of an app's webhook on standard input, a socket, and do what it asks
+    Webhook {
+        /// The app's name
+        app: String,
+    },
 }
 
 pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode, Problem> {
@@ -73,6 +78,7 @@ pub(super) fn run(arguments: Arguments, terminal: &Terminal) -> Result<ExitCode,
         Some(What::Source { app, apps }) => host::source(&apps, &app, terminal),
         Some(What::Repository) => host::repository(Path::new(APPS), terminal),
         Some(What::Receive { who, path }) => host::receive(Path::new(APPS), path, &who),
+        Some(What::Webhook { app }) => host::webhook(Path::new(APPS), &app, terminal),
         Some(What::Received) => host::received(Path::new(APPS), terminal),
     }
 }

@@ -4,10 +4,12 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use stead_agent::push::WHO;
+use stead_model::agent::{Answer, AppStatus, Wish};
 use stead_model::push::{self, Repository};
 use stead_remote::{GiveUp, Session, Snapshot, Target};
 
@@ -100,25 +102,18 @@ fn remove_what_came(repository: &Path) {
 }
 
 /// As `stead deploy` does from a laptop.
-fn deploy(
+pub(super) fn deploy(
     app: &str,
     snapshot: &Snapshot,
     give_up: &GiveUp,
     terminal: &Terminal,
 ) -> Result<ExitCode, Problem> {
-    let own = std::env::current_exe();
-    let own =
-        own.map_err(|error| Problem::new("cannot find this program").cause(because(&error)))?;
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy();
-    let target = Target::parse(&name).or_else(|_| Target::parse("localhost"));
-    let target = target.map_err(|why| Problem::new("this host has no name").cause(why))?;
+    let sessions = [here()?];
     let place = Place {
         app: app.to_owned(),
-        targets: vec![target.clone()],
+        targets: vec![sessions[0].target().clone()],
         ssh_config: None,
     };
-    let sessions = [Session::here(target, &own)];
     deploy::carry(
         &Carried {
             place: &place,
@@ -128,6 +123,46 @@ fn deploy(
         },
         give_up,
         terminal,
+    )
+}
+
+/// This machine, as the host that it is.
+fn here() -> Result<Session, Problem> {
+    let own = std::env::current_exe();
+    let own =
+        own.map_err(|error| Problem::new("cannot find this program").cause(because(&error)))?;
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let target = Target::parse(&name).or_else(|_| Target::parse("localhost"));
+    let target = target.map_err(|why| Problem::new("this host has no name").cause(why))?;
+    Ok(Session::here(target, &own))
+}
+
+/// Wait until nobody changes the app, looking `again` and again, for `patience` at most. How it is then; `None`: it was never deployed.
+pub(super) fn wait_until_free(
+    app: &str,
+    patience: Duration,
+    again: Duration,
+) -> Result<Option<AppStatus>, Problem> {
+    let (session, began) = (here()?, Instant::now());
+    while began.elapsed() < patience {
+        let Answer::Apps(apps) = session.ask(Wish::Apps)? else {
+            return Ok(None);
+        };
+        let found = apps.into_iter().find(|status| status.app == app);
+        if found
+            .as_ref()
+            .is_none_or(|status| status.deploying.is_none())
+        {
+            return Ok(found);
+        }
+        std::thread::sleep(again);
+    }
+    Err(
+        Problem::new(format!("cannot deploy `{app}`")).cause(format!(
+            "it is being changed for more than {} s",
+            patience.as_secs()
+        )),
     )
 }
 

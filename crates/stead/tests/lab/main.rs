@@ -11,3 +11,4 @@ mod pushing;
 mod sudo;
 mod trouble;
 mod verbs;
+mod webhook;

@@ -136,6 +136,11 @@ impl App {
                 starts.push(live.units.service.clone());
             }
         }
+        let generation = serving.and_then(|key| self.generations.get(&key));
+        if generation.is_some_and(|generation| generation.release.webhook.is_some()) {
+            let [socket, _] = stead_model::units::webhook_units(&self.name);
+            starts.push(socket);
+        }
         if let Err(error) = self.shared.places.boot(&self.name, &starts) {
             self.remark(format!(
                 "cannot write what is started at boot: {}",

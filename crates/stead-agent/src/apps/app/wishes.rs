@@ -258,6 +258,14 @@ impl App {
         };
         let data = ongoing.removes.unwrap_or(false);
         self.end_jobs().await;
+        self.end_webhook().await;
+        // A release command that was given up goes on to its end, but not beyond its app.
+        let pattern = format!("stead.{}.*", self.name);
+        let units = self.shared.systemd.units(&pattern).await;
+        for unit in units.unwrap_or_default().into_keys() {
+            let _ = self.shared.systemd.stop(&unit).await;
+            self.shared.places.remove_unit(&self.name, &unit);
+        }
         let (places, app) = (self.shared.places.clone(), self.name.clone());
         let gone = tokio::task::spawn_blocking(move || places.remove(&app, data)).await;
         let removed = self.shared.store().remove_app(&self.name);

@@ -36,6 +36,7 @@ fn release(code: &str, routes: Vec<Route>) -> Release {
         jobs: BTreeMap::new(),
         routes,
         edge: Edge::default(),
+        webhook: None,
     }
 }
 
