@@ -67,6 +67,7 @@ struct Shared {
     certificates: Keeping,
     places: Places,
     metrics: PathBuf,
+    recent: metrics::Recent,
     program: PathBuf,
     remarks: UnboundedSender<String>,
 }
@@ -105,6 +106,8 @@ pub async fn keep(apps: Apps, mut asked: UnboundedReceiver<Asked>) {
             return;
         }
     };
+    let looks = Arc::clone(&shared);
+    tokio::spawn(async move { looks.recent.look(&looks.metrics).await });
     let mut running = BTreeMap::new();
     let names = shared.store().apps();
     for name in names.unwrap_or_default() {
@@ -179,6 +182,7 @@ fn open(apps: &Apps) -> Result<Shared, crate::store::Failure> {
         link,
         places,
         metrics: apps.metrics.clone(),
+        recent: metrics::Recent::default(),
         program: apps.program.clone(),
         remarks: apps.remarks.clone(),
     })

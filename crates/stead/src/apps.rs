@@ -7,6 +7,7 @@ pub(crate) mod git_remote;
 mod interrupt;
 pub(crate) mod logs;
 mod place;
+pub(crate) mod remove;
 pub(crate) mod wave;
 
 use std::path::PathBuf;

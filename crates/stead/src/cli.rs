@@ -17,6 +17,7 @@ mod on;
 mod password;
 mod releases;
 mod restart;
+mod rm;
 mod rollback;
 mod scale;
 mod status;
@@ -91,6 +92,7 @@ enum Verb {
     Logs(logs::Arguments),
     Restart(restart::Arguments),
     Scale(scale::Arguments),
+    Rm(rm::Arguments),
     Host(host::Arguments),
     Edge(edge::Arguments),
     Agent(agent::Arguments),
@@ -135,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Verb::Logs(arguments)) => logs::run(arguments, &terminal),
         Some(Verb::Restart(arguments)) => restart::run(arguments, &terminal),
         Some(Verb::Scale(arguments)) => scale::run(arguments, &terminal),
+        Some(Verb::Rm(arguments)) => rm::run(arguments, &terminal),
         Some(Verb::Host(arguments)) => host::run(arguments, &terminal),
         Some(Verb::Agent(arguments)) => agent::run(arguments, &terminal),
         Some(Verb::Api(arguments)) => api::run(arguments, &terminal),

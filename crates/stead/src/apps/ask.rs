@@ -106,26 +106,8 @@ pub(crate) fn status(wanted: Where, json: bool, terminal: &Terminal) -> Result<E
             Answer::Refused { causes } => return Err(refused(&session, causes)),
             _ => return Err(super::unexpected(session.target())),
         };
-        let names: Vec<String> = apps
-            .iter()
-            .map(|status| format!("`{}`", status.app))
-            .collect();
-        match apps.into_iter().find(|status| status.app == place.app) {
-            Some(status) => all.push((session.target().to_string(), status)),
-            None => {
-                let problem = Problem::new(format!(
-                    "there is no app `{}` on `{}`",
-                    place.app,
-                    session.target()
-                ));
-                return Err(match names.len() {
-                    0 => problem
-                        .cause("no app was deployed there")
-                        .hint("stead deploy"),
-                    _ => problem.cause(format!("there are {}", names.join(", "))),
-                });
-            }
-        }
+        let status = only(&session, apps, &place.app)?;
+        all.push((session.target().to_string(), status));
     }
     let now = jiff::Timestamp::now();
     match json {
@@ -142,6 +124,26 @@ pub(crate) fn status(wanted: Where, json: bool, terminal: &Terminal) -> Result<E
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }
+}
+
+/// Of all apps of a host the one that is meant. That it is not there is an error, which names those that are.
+pub(super) fn only(
+    session: &Session,
+    apps: Vec<AppStatus>,
+    app: &str,
+) -> Result<AppStatus, Problem> {
+    let named = |status: &AppStatus| format!("`{}`", status.app);
+    let names: Vec<String> = apps.iter().map(named).collect();
+    let found = apps.into_iter().find(|status| status.app == app);
+    found.ok_or_else(|| {
+        let problem = Problem::new(format!("there is no app `{app}` on `{}`", session.target()));
+        match names.len() {
+            0 => problem
+                .cause("no app was deployed there")
+                .hint("stead deploy"),
+            _ => problem.cause(format!("there are {}", names.join(", "))),
+        }
+    })
 }
 
 /// List the releases of an app on each of its hosts.

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use stead_model::agent::{Answer, Wish};
 use stead_model::logs::{LogLine, LogWish, PROTOCOL};
-use stead_remote::GiveUp;
+use stead_remote::{GiveUp, Session};
 
-use super::{Place, Where, interrupt, sessions};
+use super::{Place, Where, ask, interrupt, sessions};
 use crate::problem::Problem;
 use crate::render::{Terminal, apps};
 
@@ -51,8 +52,13 @@ pub(crate) fn run(wanted: &Wanted, place: Where, terminal: &Terminal) -> Result<
     if wanted.follow {
         interrupt::listen(&give_up, terminal, "")?;
     }
+    if wanted.follow {
+        is_there(&wish, &sessions)?;
+    }
     let several = sessions.len() > 1;
+    let mut nothing = true;
     let mut show = |at: usize, line: &LogLine| {
+        nothing = false;
         let host = several.then(|| place.targets[at].host());
         match wanted.json {
             true => terminal.raw(apps::log_json(host, line).as_bytes()),
@@ -80,9 +86,67 @@ pub(crate) fn run(wanted: &Wanted, place: Where, terminal: &Terminal) -> Result<
             .collect::<Vec<_>>()
     });
     match failures.into_iter().next() {
+        // Silence says nothing of whether there could be anything.
+        None if nothing && !wanted.follow => {
+            is_there(&wish, &sessions)?;
+            Ok(ExitCode::SUCCESS)
+        }
         None => Ok(ExitCode::SUCCESS),
         Some(failure) => Err(failure.into()),
     }
+}
+
+/// Whether one of the hosts has what lines are wanted of.
+fn is_there(wish: &LogWish, sessions: &[Session]) -> Result<(), Problem> {
+    let mut problem = None;
+    for session in sessions {
+        match is_on(wish, session) {
+            Ok(()) => return Ok(()),
+            Err(found) => problem = problem.or(Some(found)),
+        }
+    }
+    problem.map_or(Ok(()), Err)
+}
+
+fn is_on(wish: &LogWish, session: &Session) -> Result<(), Problem> {
+    let status = match session.ask(Wish::Apps)? {
+        Answer::Apps(apps) => ask::only(session, apps, &wish.app)?,
+        Answer::Refused { causes } => return Err(ask::refused(session, causes)),
+        _ => return Err(super::unexpected(session.target())),
+    };
+    if let Some(process) = &wish.process {
+        let jobs = status.jobs.iter().map(|job| format!("job.{}", job.name));
+        let processes = status.processes.iter().map(|process| process.name.clone());
+        let names: Vec<String> = processes.chain(jobs).collect();
+        // What a release command and a webhook print is not of any process.
+        let known = names.contains(process) || matches!(process.as_str(), "release" | "webhook");
+        if !known {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let problem = Problem::new(format!(
+                "there is nothing of a process `{process}` of `{}` on `{}`",
+                wish.app,
+                session.target()
+            ));
+            return Err(match names.is_empty() {
+                true => problem.cause("no release serves"),
+                false => problem.cause(format!("there are {}", names.join(", "))),
+            });
+        }
+    }
+    if let Some(number) = wish.release {
+        let app = wish.app.clone();
+        if let Answer::Releases(releases) = session.ask(Wish::Releases { app })?
+            && !releases.iter().any(|release| release.number == number)
+        {
+            return Err(Problem::new(format!(
+                "there is no release {number} of `{}` on `{}`",
+                wish.app,
+                session.target()
+            ))
+            .hint("stead releases"));
+        }
+    }
+    Ok(())
 }
 
 /// Each host has its own in order: the oldest of all hosts' next lines is the next one.

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     process: Option<String>,
 
     /// Of this release alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::release)]
     release: Option<u64>,
 
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::on::On;
+use super::values;
 use crate::apps::ask::{self, Change};
 use crate::problem::Problem;
 use crate::render::Terminal;
@@ -17,7 +18,7 @@ Its code, environment, configuration, jobs and routes become a new release, whic
 build is still there. What it did to data, its release command for example, is not undone.")]
 pub(super) struct Arguments {
     /// The release [default: the one before]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = values::release)]
     to: Option<u64>,
 
     #[command(flatten)]

@@ -43,6 +43,12 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     threads.ok_or_else(|| format!("it is a number from 1 to {MOST_THREADS}"))
 }
 
+/// 1 and above, as `stead releases` numbers them.
+pub(super) fn release(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "a release is a number that `stead releases` lists, such as 41".to_owned())
+}
+
 /// A name of a git remote that every shell and git read alike.
 pub(super) fn remote(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -79,6 +85,15 @@ mod tests {
             "1é",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn releases_are_numbered_from_one() {
+        assert_eq!(release("41"), Ok(41));
+        for wrong in ["", "0", "abc", "-1", "1.5", "v1", "99999999999999999999"] {
+            let why = release(wrong).unwrap_err();
+            assert!(why.contains("`stead releases` lists"), "{why}");
         }
     }
 

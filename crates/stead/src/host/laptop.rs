@@ -280,7 +280,7 @@ pub(crate) fn rm(
     Ok(ExitCode::SUCCESS)
 }
 
-fn someone_can_be_asked(act: &str) -> Result<(), Problem> {
+pub(crate) fn someone_can_be_asked(act: &str) -> Result<(), Problem> {
     match std::io::stdin().is_terminal() {
         true => Ok(()),
         false => Err(Problem::invocation(act)
@@ -289,7 +289,7 @@ fn someone_can_be_asked(act: &str) -> Result<(), Problem> {
 }
 
 /// Ask on the terminal. Whatever is not a yes is a no.
-fn consents(what: &str, terminal: &Terminal) -> Result<bool, Problem> {
+pub(crate) fn consents(what: &str, terminal: &Terminal) -> Result<bool, Problem> {
     terminal.err(&format!("{what}? [y/N] "));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();

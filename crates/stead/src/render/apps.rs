@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 use stead_model::agent::{AppStatus, Done, Origin, ReleaseInfo, ReleaseState};
+use stead_model::host::APPS;
 use stead_remote::push::Remote;
-use stead_remote::{Snapshot, Target};
+use stead_remote::{Session, Snapshot, Target};
 
 use super::steps::bytes;
 use super::text::{ERROR, FAINT, GOOD, STRONG, WARNING, shown, styled};
@@ -146,6 +147,54 @@ pub(crate) fn changed(place: &Place, change: &Change, outcomes: &Outcomes) -> St
         let _ = writeln!(text, "to undo it: stead rollback {previous}");
     }
     text
+}
+
+/// What is there of an app that is to be removed.
+pub(crate) fn removal(found: &[(String, AppStatus)], data: bool) -> String {
+    let mut text = String::new();
+    for (host, status) in found {
+        let _ = writeln!(
+            text,
+            "of {}, on {}:",
+            styled(STRONG, &shown(&status.app)),
+            shown(host)
+        );
+        let mut say = |line: String| {
+            let _ = writeln!(text, "  {line}");
+        };
+        match &status.release {
+            Some(release) => say(format!("release {}, which serves", release.number)),
+            None => say("no release serves".to_owned()),
+        }
+        for process in &status.processes {
+            for instance in &process.instances {
+                say(format!("the unit `{}`", shown(&instance.unit)));
+            }
+        }
+        for job in &status.jobs {
+            say(format!("the job `{}`", shown(&job.name)));
+        }
+        say(format!("{} of releases", bytes(status.disk.releases)));
+        say(format!(
+            "{} of volumes, and its secrets: {}",
+            bytes(status.disk.volumes),
+            if data { "they go, too" } else { "they stay" }
+        ));
+    }
+    text
+}
+
+/// What a removed app has left on a host, and how that is removed.
+pub(crate) fn left_behind(session: &Session, app: &str) -> String {
+    let (dir, target) = (format!("{APPS}/{app}"), session.target());
+    let sudo = if session.before_root().is_empty() {
+        ""
+    } else {
+        "sudo "
+    };
+    format!(
+        "its volumes and secrets are still in `{dir}` on `{target}`; a new deploy finds them, and this removes them: ssh -t {target} {sudo}rm -r {dir}\n"
+    )
 }
 
 /// For a program: what came of a deploy.

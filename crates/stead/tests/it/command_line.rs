@@ -32,6 +32,7 @@ fn stead_alone_prints_help() {
       logs         Show what an app printed, of all its hosts in the order of time
       restart      Replace an app's instances by new ones, without losing a request
       scale        Say how many instances of a process run on each host
+      rm           Remove an app from its hosts
       host         Make a Linux machine a home for apps, and look after it
       edge         Accept visitors on a host, for the agent there
       agent        Keep a host as its apps want it

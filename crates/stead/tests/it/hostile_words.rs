@@ -60,13 +60,14 @@ fn nothing_that_a_verb_is_given_is_run() {
             continue;
         }
         let count_of = format!("{word}=1");
-        let lines: [&[&str]; 7] = [
+        let lines: [&[&str]; 8] = [
             &["deploy", "--to", &word],
             &["status", "--app", &word, "--on", "h1"],
             &["releases", "--on", &word],
             &["logs", "--process", &word, "--on", "h1"],
             &["scale", &count_of, "--on", "h1"],
             &["restart", &word, "--on", "h1"],
+            &["rm", &word, "--yes", "--on", "h1"],
             &["api", "source", &word, "--apps", "apps"],
         ];
         for line in lines {

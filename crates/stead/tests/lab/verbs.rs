@@ -195,6 +195,8 @@ fn a_person_deploys_looks_changes_reads_and_takes_back() {
     );
     machine.sh("systemctl start stead-agent.service").unwrap();
 
+    an_app_is_removed_and_its_data_stays(&person, &machine);
+
     // Nothing of all that was run, here or there.
     let canaries = machine
         .sh("find / -xdev -name 'CANARY*' 2>/dev/null; true")
@@ -251,8 +253,26 @@ fn what_is_there_is_shown(person: &Person<'_>, address: &str) {
         .good();
     assert!(logs.contains("web.1 | release 1 listens"), "{logs}");
     assert!(!logs.contains("release 2 listens"), "{logs}");
-    let other = person.says(&["logs", "--process", "worker"]).good();
-    assert_eq!(other, "");
+    for (words, why) in [
+        (
+            ["logs", "--process", "worker"],
+            "error: there is nothing of a process `worker` of `shop` on `h1`\n  cause: there are `web`\n",
+        ),
+        (
+            ["logs", "--release", "999"],
+            "error: there is no release 999 of `shop` on `h1`\n",
+        ),
+    ] {
+        let said = person.says(&words).refused();
+        assert!(said.contains(why), "{said}");
+    }
+    let none = person
+        .says(&["logs", "--app", "none", "--on", "h1"])
+        .refused();
+    assert!(
+        none.contains("error: there is no app `none` on `h1`\n  cause: there are `shop`\n"),
+        "{none}"
+    );
 
     // Lines that come are shown as they come, until Ctrl-C.
     let mut follow = person
@@ -271,6 +291,28 @@ fn what_is_there_is_shown(person: &Person<'_>, address: &str) {
     assert_eq!(visit["text"], "a visitor came, and says: $(touch CANARY)");
     interrupt(&follow);
     assert_eq!(follow.wait().unwrap().code(), Some(0));
+}
+
+fn an_app_is_removed_and_its_data_stays(person: &Person<'_>, machine: &Machine) {
+    let unasked = person.says(&["rm", "shop"]);
+    assert_eq!(unasked.code, Some(2), "{}", unasked.err);
+    let plan = person.says(&["rm", "shop", "--dry-run"]).good();
+    assert!(plan.contains("  the unit `stead.shop.web."), "{plan}");
+    assert!(plan.contains("and its secrets: they stay\n"), "{plan}");
+    let removed = person.says(&["rm", "shop", "--yes"]).good();
+    assert!(removed.contains("`shop` is removed after "), "{removed}");
+    assert!(
+        removed.contains("ssh -t h1 rm -r /var/lib/stead/apps/shop\n"),
+        "{removed}"
+    );
+    let left = machine
+        .sh("ls /var/lib/stead/apps/shop; ls /etc/systemd/system | grep 'stead.shop' || true");
+    assert_eq!(left.unwrap(), "secrets\nvolumes\n");
+    let again = person.says(&["rm", "shop", "--yes"]).refused();
+    assert!(
+        again.contains("error: there is no app `shop` on `h1`"),
+        "{again}"
+    );
 }
 
 fn what_fails_is_said_and_changes_nothing(person: &Person<'_>, address: &str) {

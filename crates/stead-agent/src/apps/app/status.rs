@@ -1,6 +1,7 @@
 //! How an app is, for people.
 
 use std::path::Path;
+use std::time::Instant;
 
 use stead_model::agent::{
     AppStatus, Deploying, Disk, InstanceState, InstanceStatus, JobStatus, ProcessStatus, Traffic,
@@ -60,12 +61,14 @@ impl App {
     async fn traffic(&self) -> Option<Traffic> {
         let counted = metrics::ask(&self.shared.metrics, &self.name).await.ok()?;
         let since = self.shared.link.serving_since().await?;
+        let recent = &self.shared.recent;
+        let minute = recent.last_minute(Instant::now(), &self.name, &counted);
         Some(Traffic {
             since,
             requests: counted.values().map(|of| of.requests).sum(),
             errors: counted.values().map(|of| of.errors).sum(),
-            requests_last_minute: None,
-            errors_last_minute: None,
+            requests_last_minute: minute.map(|of| of.requests),
+            errors_last_minute: minute.map(|of| of.errors),
         })
     }
 

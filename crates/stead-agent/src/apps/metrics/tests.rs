@@ -18,14 +18,51 @@ fn answered(requests: u64, errors: u64) -> Answered {
 #[test]
 fn requests_are_counted_by_release_and_for_one_app() {
     let expected = BTreeMap::from([(4, answered(105, 10)), (5, answered(7, 7))]);
-    assert_eq!(read(TEXT, "shop"), expected);
+    assert_eq!(read(TEXT)["shop"], expected);
+    assert_eq!(read(TEXT).len(), 2);
+}
+
+#[test]
+fn the_last_minute_is_what_was_counted_since_a_look_a_minute_ago() {
+    let began = Instant::now();
+    let at = |seconds: u64| began + Duration::from_secs(seconds);
+    let counted = |requests, errors| BTreeMap::from([(4, answered(requests, errors))]);
+    let recent = Recent::default();
+    assert_eq!(recent.last_minute(at(0), "shop", &counted(5, 0)), None);
+    for ten in 0..10 {
+        let app = ("shop".to_owned(), counted(ten * 100, ten));
+        recent.remember(at(ten * 10), BTreeMap::from([app]));
+    }
+    // Looks of 20 s to 90 s are remembered; the one of 30 s is 65 s old.
+    assert_eq!(recent.lock().len(), 8);
+    let minute = |is| recent.last_minute(at(95), "shop", &is);
+    assert_eq!(minute(counted(1000, 10)), Some(answered(700, 7)));
+    // A release that was not there then counts from nothing; an edge that counts anew says nothing of the time before.
+    assert_eq!(
+        minute(BTreeMap::from([(5, answered(3, 1))])),
+        Some(answered(3, 1))
+    );
+    assert_eq!(minute(counted(2, 0)), None);
+    assert_eq!(
+        recent.last_minute(at(95), "other", &counted(2, 0)),
+        Some(answered(2, 0))
+    );
+    assert_eq!(
+        recent.last_minute(at(1000), "shop", &counted(1000, 10)),
+        None
+    );
 }
 
 #[test]
 fn a_text_that_ends_anywhere_is_no_trouble() {
     for end in 0..TEXT.len() {
-        let found = read(&TEXT[..end], "shop");
-        assert!(found.values().all(|of| of.errors <= of.requests));
+        let found = read(&TEXT[..end]);
+        assert!(
+            found
+                .values()
+                .flat_map(BTreeMap::values)
+                .all(|of| of.errors <= of.requests)
+        );
     }
 }
 

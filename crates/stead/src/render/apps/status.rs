@@ -47,7 +47,7 @@ fn lines(status: &AppStatus, now: Timestamp) -> Vec<(String, String)> {
                 format!("{}, {since}: {}", release.number, by.join(", ")),
             );
         }
-        None => say("release", styled(ERROR, "none serves; visitors get 503")),
+        None => say("release", styled(ERROR, "none serves yet")),
     }
     if let Some(deploying) = &status.deploying {
         let (who, step) = (shown(&deploying.who), shown(&deploying.step));
