@@ -126,12 +126,12 @@ fn one(manifest: &Manifest, wanted: &Wanted, code: &Path) -> Vec<Route> {
         .process
         .get(process)
         .map(|process| &process.program);
-    let is_moved = routes
+    // All of it is sent elsewhere, or is a folder.
+    let is_taken = routes
         .iter()
-        .any(|route| route.path == path && matches!(route.target, Target::Moved(_)));
+        .any(|route| route.path == path && !matches!(route.target, Target::Redirect { .. }));
     let target = match program {
-        // All of it is sent elsewhere.
-        _ if is_moved => None,
+        _ if is_taken => None,
         Some(Program::Static(folder)) => {
             Some(Target::Folder(served(folder, wanted.fallback.clone())))
         }

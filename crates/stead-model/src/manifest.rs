@@ -252,7 +252,8 @@ pub struct Route {
     pub path: String,
     /// The process that answers.
     pub process: Option<String>,
-    /// Path prefixes whose files are served from a folder, without asking the process.
+    /// Path prefixes whose files are served from a folder, without asking the process. One that is the route's own
+    /// `path` leaves the process nothing of this route.
     pub static_folders: BTreeMap<String, String>,
     /// The largest request body; a larger one is answered 413.
     pub body_limit: Option<u64>,

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use stead_model::manifest::{Count, Process, Server};
 use stead_model::release::{Listen, Protocol, Start};
+use stead_model::routing::Target;
 
 use super::*;
 use crate::test_app::{App, arguments, distributions, python};
@@ -549,6 +550,26 @@ fn what_the_top_of_a_repository_says_counts_for_the_part_that_is_the_app() {
     let release = app.prepare().unwrap();
     assert_eq!(release.code, app.dir().join("backend"));
     assert_eq!(distributions(&release), ["itsdangerous"]);
+}
+
+#[test]
+fn a_folder_at_a_routes_own_path_is_all_that_answers_there() {
+    let text = "app = \"shop\"\n[process.web]\nwsgi = \"shop:app\"\n[[route]]\nhosts = [\"shop.example.com\"]\n\
+                static = { \"/\" = \"dist\" }\nfallback = \"index.html\"\n\
+                [[route]]\nhosts = [\"shop.example.com\"]\npath = \"/api\"\n";
+    let manifest = Manifest::parse(text, "stead.toml").unwrap();
+    let routes = routes::resolve(&manifest, Path::new("/srv"));
+    let seen: Vec<_> = routes
+        .iter()
+        .map(|route| {
+            let page = match &route.target {
+                Target::Folder(folder) => folder.page.as_deref(),
+                _ => None,
+            };
+            (route.path.as_str(), page)
+        })
+        .collect();
+    assert_eq!(seen, [("/", Some("index.html")), ("/api", None)]);
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
+mod places;
 mod rules;
+
+use places::Place;
 
 use super::section::{Pair, Section, describe};
 use super::{Process, Program, Route, keys, values};
@@ -30,8 +33,7 @@ pub(super) fn read<'a>(top: &Section<'a>) -> Vec<(Section<'a>, Route)> {
 /// What must not be said twice in one file.
 #[derive(Default)]
 struct Seen {
-    /// Host (`*`: every one) and path.
-    routed: BTreeSet<(String, String)>,
+    routed: BTreeSet<Place>,
     /// From → to, and where.
     redirects: BTreeMap<String, (String, usize)>,
 }
@@ -167,25 +169,8 @@ fn route(section: &Section<'_>, seen: &mut Seen) -> Route {
             "leave `hosts` out: every host is meant then".to_owned(),
         );
     }
-    let every = vec![String::from("*")];
-    for host in if section.has("hosts") {
-        &route.hosts
-    } else {
-        &every
-    } {
-        if path_known && !seen.routed.insert((host.clone(), route.path.clone())) {
-            let shown = if host == "*" { "every host" } else { host };
-            let key = if section.has("hosts") {
-                "hosts"
-            } else {
-                "path"
-            };
-            section.conflict(
-                key,
-                format!("`{shown}` with the path `{}` is routed twice", route.path),
-                None,
-            );
-        }
+    if path_known {
+        places::check(section, &route, &mut seen.routed);
     }
     route
 }
@@ -330,6 +315,10 @@ pub(super) fn check_processes(
         let Some((_, value)) = named else {
             continue;
         };
+        if route.static_folders.contains_key(&route.path) {
+            let why = format!("all of `{}` is a folder in `static`", route.path);
+            section.conflict("process", why, None);
+        }
         let Some(name) = value.get_ref().as_str() else {
             continue;
         };
