@@ -410,7 +410,13 @@ fn two_edges_share_the_threads_of_workers() {
             more
         });
         assert!(served_by_new);
-        assert_eq!(visitor.get("/"), Ok((free_instance.clone(), false)));
+        // The same goes for the old one itself: it drains a moment after the new one accepts.
+        let told_to_come_again = (0..100).any(|_| {
+            let (instance, more) = visitor.get("/").unwrap();
+            assert_eq!(instance, free_instance);
+            !more
+        });
+        assert!(told_to_come_again);
     }
     std::fs::write(host.dir.path().join("let-go"), "").unwrap();
     assert!(held.head().starts_with("http/1.1 200"));
