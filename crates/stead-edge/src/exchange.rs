@@ -56,6 +56,8 @@ pub(crate) enum Failure {
     Unsent(io::Error),
     /// The instance closed the connection before it said anything.
     Closed,
+    /// The same, and it had not read the request: what is left unread at the end of a connection resets it.
+    Unread,
     /// The connection ended within the response. If the response has begun, the visitor's connection must be cut.
     CutOff(String),
     /// The instance broke off or answered nonsense. If the response has begun, the visitor's connection must be cut.

@@ -226,11 +226,13 @@ impl Request<'_> {
                         break;
                     }
                 }
-                // A kept connection that the server closed just now, without a word (RFC 9112 section 9.3.1).
-                Err(Failure::Closed)
+                // A kept connection that the server was closing already (RFC 9112 section 9.3.1). A request that it has
+                // read is not for another server to fail at.
+                Err(failure @ (Failure::Closed | Failure::Unread))
                     if reused
                         && encoded.protocol == Protocol::Http
                         && whole_body
+                        && (matches!(failure, Failure::Unread) || stream.was_refused())
                         && std::mem::take(&mut may_retry) =>
                 {
                     encoded = match self.encode(Protocol::Http, body, &taken) {
@@ -429,7 +431,7 @@ impl Request<'_> {
             Failure::TimedOut => {
                 lease.timed_out(request(), patience.limit(self.response.has_begun()));
             }
-            Failure::Closed => lease.failed(
+            Failure::Closed | Failure::Unread => lease.failed(
                 Outcome::Failed,
                 format!(
                     "it closed the connection instead of answering `{}`",
@@ -461,6 +463,7 @@ impl Request<'_> {
             Failure::TimedOut | Failure::TooLong => self.error(504),
             Failure::Unsent(_)
             | Failure::Closed
+            | Failure::Unread
             | Failure::CutOff(_)
             | Failure::Broken(_)
             | Failure::NotSwitched => self.error(502),

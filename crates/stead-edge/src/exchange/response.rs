@@ -231,7 +231,10 @@ impl Exchange<'_, '_> {
             Decoder::Http(decoder) => decoder.has_spoken(),
         };
         if !self.response.has_begun() && self.received.is_empty() && ended && !spoken {
-            return Failure::Closed;
+            return match error {
+                Some(_) => Failure::Unread,
+                None => Failure::Closed,
+            };
         }
         match error {
             Some(error) => Failure::CutOff(format!("its connection failed: {error}")),

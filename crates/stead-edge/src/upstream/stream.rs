@@ -217,6 +217,13 @@ impl Stream {
         !matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
     }
 
+    /// Whether what was sent last came to a side that was closed already: its kernel refused it, which tcp(7) tells in
+    /// `SO_ERROR` although reading tells only the end. Asks the kernel, and the answer is there once.
+    pub(crate) fn was_refused(&self) -> bool {
+        let error = rustix::net::sockopt::socket_error(self.socket.get_ref());
+        matches!(error, Ok(Err(_)))
+    }
+
     /// The same, as far as the runtime was told. Costs a system call only when something happened to the connection.
     pub(crate) fn is_closed(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());

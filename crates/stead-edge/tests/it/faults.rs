@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -25,10 +27,10 @@ impl Scripted {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("scripted.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let script = std::sync::Arc::new(script);
+        let script = Arc::new(script);
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
-                let script = std::sync::Arc::clone(&script);
+                let script = Arc::clone(&script);
                 std::thread::spawn(move || script(stream.unwrap(), number));
             }
         });
@@ -99,8 +101,8 @@ fn what_an_instance_did_not_take_of_a_body_is_not_the_next_request() {
 #[test]
 fn files_that_a_visitor_does_not_read_hold_the_instance_up() {
     // Frames of the worker protocol: a head, then files without end.
-    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let count = std::sync::Arc::clone(&sent);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
     let server = Scripted::start(move |mut stream, _| {
         let mut buffer = [0; 4096];
         let _ = stream.read(&mut buffer);
@@ -120,7 +122,7 @@ fn files_that_a_visitor_does_not_read_hold_the_instance_up() {
             if sendmsg(&stream, &piece, &mut ancillary, SendFlags::NOSIGNAL).is_err() {
                 return;
             }
-            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
         }
     });
     let running = Running::start(server.table(Protocol::Frames));
@@ -129,7 +131,7 @@ fn files_that_a_visitor_does_not_read_hold_the_instance_up() {
     assert_eq!(visitor.raw(15), b"HTTP/1.1 200 OK");
     std::thread::sleep(Duration::from_millis(700));
     // What fits into the socket between the two, and a few.
-    let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
+    let sent = sent.load(Ordering::Relaxed);
     assert!(sent < 1000, "{sent} files were taken in");
 }
 
@@ -176,6 +178,31 @@ fn a_kept_connection_that_is_reset_is_not_a_failed_request() {
         )
     });
     assert!(matches!(event, EdgeEvent::Drained { .. }), "{event:?}");
+}
+
+#[test]
+fn a_request_that_a_server_has_read_is_not_repeated() {
+    // Each connection answers once, and takes the next request to its grave.
+    let reads = Arc::new(AtomicUsize::new(0));
+    let server = {
+        let reads = Arc::clone(&reads);
+        Scripted::start(move |mut stream, _| {
+            if read_head(&mut stream) {
+                reads.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(HELLO).unwrap();
+                if read_head(&mut stream) {
+                    reads.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+    };
+    let running = Running::start(server.table(Protocol::Http));
+    let mut visitor = running.visit();
+    for status in [200, 502, 200, 502] {
+        visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(visitor.answer(false).status, status);
+    }
+    assert_eq!(reads.load(Ordering::SeqCst), 4);
 }
 
 #[test]
