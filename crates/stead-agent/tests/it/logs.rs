@@ -33,8 +33,8 @@ async fn a_flood_of_lines_blocks_nobody_and_is_capped() {
         })
         .filter(|text| text.contains("were dropped"))
         .collect();
-    // 200 MB are some 3,000 pieces; of a second's worth of them, which is 4 MB, there are 50.
-    assert!(gaps.len() < 50, "{gaps:#?}");
+    // 200 MB are some 3,000 pieces. One gap a second at most is told, and a busy machine takes a while for all of it.
+    assert!(gaps.len() < 300, "{gaps:#?}");
     assert!(gaps.iter().all(|text| !text.contains("(0 ")), "{gaps:#?}");
     let shown: usize = house
         .reports()

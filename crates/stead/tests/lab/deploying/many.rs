@@ -134,8 +134,9 @@ fn deploys_without_end_lose_nobody_and_leave_nothing_behind() {
     let breath = 4 << 10;
     assert!(after.agent <= before.agent + breath, "{before}\n{after}");
     assert!(after.edge <= before.edge + breath, "{before}\n{after}");
-    assert_eq!(after.files, before.files, "{before}\n{after}");
-    assert_eq!(after.units, before.units, "{before}\n{after}");
+    assert!(after.files <= before.files, "{before}\n{after}");
+    // systemd forgets units that are over when it has the time.
+    assert!(after.units <= before.units, "{before}\n{after}");
     assert!(after.open <= before.open + 8, "{before}\n{after}");
     // A line about each release and each step stays, and both are bounded; so is the store's journal.
     assert!(after.disk <= before.disk + 6 * 1024, "{before}\n{after}");
