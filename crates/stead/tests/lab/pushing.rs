@@ -235,9 +235,9 @@ fn who_gives_up_leaves_a_clean_state(person: &Person<'_>, machine: &Machine) {
     // Whoever else wants something meanwhile is told who is at it.
     let busy = person.says(&["restart"]).refused();
     assert!(busy.contains("`shop` is being changed by ana@"), "{busy}");
-    // A terminal tells ssh, too.
+    // A terminal tells ssh, too. It would send SIGINT, which whoever was started in the background may pass over.
     let group = rustix::process::Pid::from_child(&push);
-    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::TERM).unwrap();
     push.wait_with_output().unwrap();
     machine
         .sh("for i in $(seq 300); do pgrep -f '[g]it receive-pack|[s]tead api rec' >/dev/null || exit 0; sleep 0.1; done; exit 1")
